@@ -3,7 +3,8 @@
  * RocketMQ) encodes it once; the same bytes travel live on `m.`, in a log entry, in an inbox
  * entry and to the ingress that delivers.
  *
- *   u8  version        u8 flags: bits 0-1 QoS, 2 retain, 3 trace, 4 properties, 5 target
+ *   u8  version        u8 flags: bits 0-1 QoS, 2 retain, 3 trace, 4 properties, 5 target,
+ *                    6 persistent
  *   u48 sequence       counts up per origin: with the origin it names the message, and it lets a
  *                      process that holds overlapping interests drop the later copies
  *   u48 publishedAtMs
@@ -28,6 +29,8 @@ export interface Envelope {
   readonly qos: Qos;
   readonly retain: boolean;
   readonly sender: string;
+  /** The sender's session outlives its connection: what `cleansessionflag` is made of on the way to RocketMQ. */
+  readonly persistent: boolean;
   readonly topic: string;
   readonly target: string | null;
   /** 25 bytes, see trace-context.ts. */
@@ -41,6 +44,7 @@ const RETAIN = 1 << 2;
 const TRACE = 1 << 3;
 const PROPERTIES = 1 << 4;
 const TARGET = 1 << 5;
+const PERSISTENT = 1 << 6;
 
 export function encodeEnvelope(envelope: Envelope): Buffer {
   const writer = new ByteWriter(96 + envelope.topic.length * 2 + envelope.payload.length + (envelope.properties?.length ?? 0));
@@ -51,7 +55,8 @@ export function encodeEnvelope(envelope: Envelope): Buffer {
         (envelope.retain ? RETAIN : 0) |
         (envelope.trace ? TRACE : 0) |
         (envelope.properties ? PROPERTIES : 0) |
-        (envelope.target !== null ? TARGET : 0),
+        (envelope.target !== null ? TARGET : 0) |
+        (envelope.persistent ? PERSISTENT : 0),
     )
     .u48(envelope.sequence)
     .u48(envelope.publishedAtMs)
@@ -84,6 +89,7 @@ export function decodeEnvelope(bytes: Uint8Array): Envelope {
     qos: (flags & 3) as Qos,
     retain: (flags & RETAIN) !== 0,
     sender,
+    persistent: (flags & PERSISTENT) !== 0,
     topic,
     target,
     trace,
