@@ -67,7 +67,7 @@ export const configSchema = z.strictObject({
     maxExpirySeconds: count(3 * DAY_SECONDS, 1, 365 * DAY_SECONDS, "Longest time a session outlives its connection; 3.x persistent sessions get exactly this."),
   }),
   rocketmq: z.strictObject({
-    endpoints: textOf("", HOST_PORTS, "host:port, several separated by ; or , (empty = RocketMQ is off)", "gRPC address of the RocketMQ 5 proxy; empty = RocketMQ is off."),
+    endpoints: textOf("", HOST_PORTS, "host:port, several separated by ; or , (empty = RocketMQ is off)", "Address of the RocketMQ 5 proxy (gRPC); empty = RocketMQ is off."),
     accessKey: text("", "Access key of RocketMQ, when it checks one."),
     secretKey: secret("Secret key of RocketMQ."),
     receiveLoops: count(4, 1, 64, "Long polls in flight per inbound rule."),
