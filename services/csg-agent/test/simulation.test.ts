@@ -4,7 +4,7 @@ import { isFinal } from "@hawser/csg-protocol";
 import { Simulation, type SimulationOptions } from "./simulation.ts";
 
 const base = process.env.SIM_SEED === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(process.env.SIM_SEED);
-const lives = process.env.SIM_SEED === undefined ? 6 : 1;
+const lives = Number(process.env.SIM_LIVES ?? (process.env.SIM_SEED === undefined ? 6 : 1));
 
 function live(options: Omit<SimulationOptions, "seed">): void {
   for (let n = 0; n < lives; n++) {
