@@ -7,6 +7,7 @@ export * from "./bytes.ts";
 export * from "./envelope.ts";
 export * from "./frame.ts";
 export * from "./inbox-entry.ts";
+export * from "./inbox-stream.ts";
 export * from "./ingress-verbs.ts";
 export * from "./log-entry.ts";
 export * from "./presence-event.ts";

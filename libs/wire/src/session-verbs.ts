@@ -69,6 +69,9 @@ export interface ClosedNotice extends ClientRef {
   readonly goodbye: boolean;
   /** MQTT 5 DISCONNECT may change it [MQTT-3.14.2-2]; undefined = unchanged. */
   readonly sessionExpirySeconds?: number;
+  /** Of the ConnectRequest: an owner that took the shard over meanwhile has no other way to know the channel. */
+  readonly channelId?: string;
+  readonly clientIp?: string;
 }
 
 export interface SubscribeRequest extends ClientRef {
