@@ -1,0 +1,2 @@
+export * from "./admin.ts";
+export type { RocketMqCredentials } from "./metadata.ts";
