@@ -7,4 +7,4 @@ export { type Environment, loadConfig, type LoadOptions, otherNames, redactedCon
 export { type ParsedSetting, parseSetting } from "./parse-setting.ts";
 export { renderConfigurationDocs } from "./render-docs.ts";
 export { type Config, configSchema } from "./schema.ts";
-export { envOfKey, findSetting, type SettingKey, settingKeys } from "./setting-keys.ts";
+export { configJsonSchema, envOfKey, findSetting, type SettingKey, settingKeys } from "./setting-keys.ts";

@@ -11,7 +11,7 @@ export function coerceText(setting: SettingKey, written: string): string | numbe
     case "integer":
       return /^-?\d{1,15}$/.test(value) ? Number(value) : null;
     case "number":
-      return /^-?(\d+(\.\d+)?|\.\d+)$/.test(value) ? Number(value) : null;
+      return /^-?(\d+(\.\d+)?|\.\d+)(e-?\d{1,3})?$/i.test(value) ? Number(value) : null;
     case "boolean":
       return value === "true" || value === "1" ? true : value === "false" || value === "0" ? false : null;
   }

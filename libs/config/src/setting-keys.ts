@@ -74,3 +74,8 @@ export function settingKeys(): readonly SettingKey[] {
 export function findSetting(name: string): SettingKey | undefined {
   return settingKeys().find((setting) => setting.key === name || setting.env === name);
 }
+
+/** JSON Schema (2020-12) of the settings as a file holds them: what charts and editors check with. */
+export function configJsonSchema(): Record<string, unknown> {
+  return z.toJSONSchema(configSchema, { io: "input" }) as Record<string, unknown>;
+}
