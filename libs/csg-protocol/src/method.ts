@@ -43,7 +43,12 @@ export function defineMethod<P>(method: {
 }
 
 export function schemaHashOf(jsonSchema: object): string {
-  return createHash("sha256").update(canonicalize(jsonSchema)!).digest("hex").slice(0, 16);
+  return createHash("sha256").update(canonicalJson(jsonSchema)).digest("hex").slice(0, 16);
+}
+
+/** RFC 8785: equal values have equal text. */
+export function canonicalJson(value: unknown): string {
+  return canonicalize(value) ?? "null";
 }
 
 /** One line that says which member is wrong and why. */

@@ -138,6 +138,7 @@ export interface CommandView {
   readonly gateway: string;
   readonly group: string;
   readonly method: string;
+  readonly lane: Lane;
   readonly state: CommandState;
   readonly attempt: number;
   readonly code: string | null;
@@ -155,6 +156,7 @@ export function viewOf(command: Command, gateway: string, group: string): Comman
     gateway,
     group,
     method: command.method,
+    lane: command.lane,
     state: command.state,
     attempt: command.attempt,
     code: command.state === "SUCCEEDED" ? "OK" : (command.error?.code ?? null),
