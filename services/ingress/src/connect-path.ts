@@ -1,0 +1,136 @@
+/**
+ * CONNECT: who is it (catalogue), may it (authentication), and who else holds this Client ID (the
+ * session owner). The owner answers when the previous connection of the Client ID is closed and its
+ * publishes are resolved; only then CONNACK leaves.
+ */
+import { randomBytes } from "node:crypto";
+import { decideConnect, type CatalogReader } from "@hawser/catalog";
+import type { ConnectPacketInfo, MqttConnection } from "@hawser/mqtt";
+import type { ShardCaller } from "@hawser/shards";
+import {
+  decodeAnswer,
+  encodeFrame,
+  partitionOf,
+  SessionVerb,
+  shardOf,
+  type ConnectGrant,
+  type ConnectRequest,
+} from "@hawser/wire";
+import { Client } from "./client.ts";
+import type { ClientRegistry } from "./client-registry.ts";
+import type { FanOut } from "./fan-out.ts";
+import type { IngressTelemetry } from "./ingress-telemetry.ts";
+
+export interface ConnectPathParts {
+  readonly member: string;
+  readonly shards: number;
+  readonly partitions: number;
+  readonly defaultInstance: string;
+  readonly maxKeepAliveSeconds: number;
+  readonly maxSessionExpirySeconds: number;
+  readonly catalog: CatalogReader;
+  readonly sessions: ShardCaller;
+  readonly clients: ClientRegistry;
+  readonly fanOut: FanOut;
+  readonly flush: () => Promise<void>;
+  readonly telemetry: IngressTelemetry;
+}
+
+const OWNER_TIMEOUT_MS = 8_000;
+const OWNER_PATIENCE_MS = 15_000;
+const NEVER_EXPIRES_SECONDS = 0xffff_ffff;
+
+export class ConnectPath {
+  readonly #parts: ConnectPathParts;
+  #number = 0;
+
+  constructor(parts: ConnectPathParts) {
+    this.#parts = parts;
+  }
+
+  connect(connection: MqttConnection, request: ConnectPacketInfo): void {
+    const { catalog, telemetry } = this.#parts;
+    const decision = decideConnect(catalog, request, { defaultInstance: this.#parts.defaultInstance });
+    if (!decision.ok) {
+      telemetry.connectRefused(decision.reason, request.clientId, connection.remoteAddress);
+      return connection.refuseConnect(decision.refusal);
+    }
+    // [MQTT-3.1.3-6]: a client without an id gets one of its own; 3.1.1 only with clean session [MQTT-3.1.3-8]
+    const assigned = request.clientId === "";
+    const clientId = assigned ? `auto-${randomBytes(12).toString("base64url")}` : request.clientId;
+    const client = new Client({
+      number: ++this.#number,
+      channelId: `${this.#parts.member}-${this.#number}`,
+      connection,
+      instance: decision.instance,
+      clientId,
+      device: decision.device,
+      clientIp: connection.remoteAddress,
+      level: request.level,
+      shard: shardOf(decision.instance.id, clientId, this.#parts.shards),
+      partition: partitionOf(decision.instance.id, clientId, this.#parts.partitions),
+      sessionExpirySeconds: this.#sessionExpiry(request),
+    });
+    this.#askOwner(client, request, assigned);
+  }
+
+  #sessionExpiry(request: ConnectPacketInfo): number {
+    if (request.sessionExpirySeconds === 0) return 0;
+    const limit = this.#parts.maxSessionExpirySeconds;
+    return Math.min(request.sessionExpirySeconds, limit > 0 ? limit : NEVER_EXPIRES_SECONDS);
+  }
+
+  #askOwner(client: Client, request: ConnectPacketInfo, assigned: boolean): void {
+    const body: ConnectRequest = {
+      instance: client.instance.id,
+      clientId: client.clientId,
+      ingress: this.#parts.member,
+      connection: client.number,
+      level: client.level,
+      cleanStart: request.cleanStart,
+      sessionExpirySeconds: client.sessionExpirySeconds,
+      clientIp: client.clientIp,
+      channelId: client.channelId,
+    };
+    // registered before the answer: the owner may order this connection about as soon as it has granted it
+    this.#parts.clients.add(client);
+    const options = { timeoutMs: OWNER_TIMEOUT_MS, patienceMs: OWNER_PATIENCE_MS };
+    this.#parts.sessions.call(client.shard, encodeFrame(SessionVerb.connect, body), options, (error, bytes) => {
+      const answer = error ? null : decodeAnswer<ConnectGrant>(bytes);
+      if (!answer || !answer.ok) {
+        const reason = answer ? answer.reason : "session-owner-unavailable";
+        this.#parts.telemetry.connectRefused(reason, client.clientId, client.clientIp);
+        this.#parts.clients.remove(client);
+        return client.connection.refuseConnect("server-unavailable");
+      }
+      this.#accept(client, request, answer, assigned);
+    });
+  }
+
+  #accept(client: Client, request: ConnectPacketInfo, grant: ConnectGrant, assigned: boolean): void {
+    client.sequence = grant.sequence;
+    // gone while the owner was asked: the owner must still learn that it is over
+    if (client.connection.closed) return this.#parts.clients.over(client, false);
+    for (const subscription of grant.subscriptions) this.#parts.fanOut.subscribe(client, subscription);
+    const answer = (): void => {
+      client.connection.acceptConnect({
+        sessionPresent: grant.sessionPresent,
+        ...(assigned ? { assignedClientId: client.clientId } : {}),
+        ...(client.level === 5 ? this.#properties(client, request) : {}),
+      });
+      this.#parts.clients.accepted(client, request);
+      this.#parts.telemetry.connected(client);
+    };
+    if (grant.subscriptions.length === 0) answer();
+    else this.#parts.flush().then(answer, answer);
+  }
+
+  #properties(client: Client, request: ConnectPacketInfo): { serverKeepAliveSeconds?: number; sessionExpirySeconds?: number } {
+    const { maxKeepAliveSeconds } = this.#parts;
+    const capped = request.keepAliveSeconds === 0 || request.keepAliveSeconds > maxKeepAliveSeconds;
+    return {
+      ...(capped ? { serverKeepAliveSeconds: maxKeepAliveSeconds } : {}),
+      ...(client.sessionExpirySeconds !== request.sessionExpirySeconds ? { sessionExpirySeconds: client.sessionExpirySeconds } : {}),
+    };
+  }
+}

@@ -1,0 +1,183 @@
+/**
+ * A PUBLISH on its way out of the ingress, and the rules of acknowledgement (docs/adr/0007): a
+ * publish is completed when every durable destination is safe and, for a live topic, the NATS
+ * flush of its tick has returned. QoS 2 goes live only after its append is safe.
+ */
+import { ReasonCode, type InboundPublish, type InboundSlot, forwardableProperties } from "@hawser/mqtt";
+import type { LogWriter } from "@hawser/log";
+import type { ShardCaller } from "@hawser/shards";
+import {
+  decodeAnswer,
+  encodeEnvelope,
+  encodeFrame,
+  encodeP2pRequest,
+  RecordKind,
+  SessionVerb,
+  shardOf,
+  type DestinationSet,
+  type P2pOutcome,
+} from "@hawser/wire";
+import type { ActorPath } from "./actor-path.ts";
+import type { Client } from "./client.ts";
+import type { IngressTelemetry, PublishSpan } from "./ingress-telemetry.ts";
+import type { LiveBus } from "./live-bus.ts";
+import { RouteCache, type Route } from "./route-publish.ts";
+
+const P2P_TIMEOUT_MS = 5_000;
+
+export interface PublishPathParts {
+  readonly member: string;
+  readonly shards: number;
+  readonly maxTopicLength: number;
+  readonly maxPayloadBytes: number;
+  readonly giveUpMs: number;
+  readonly live: LiveBus;
+  readonly log: LogWriter;
+  readonly sessions: ShardCaller;
+  readonly actors: ActorPath;
+  readonly telemetry: IngressTelemetry;
+}
+
+/** The parts of a publish that a will has too. */
+export type PublishedMessage = Pick<InboundPublish, "topic" | "qos" | "retain" | "properties" | "payload">;
+
+export class PublishPath {
+  readonly #parts: PublishPathParts;
+  readonly #routes: RouteCache;
+  #sequence = 0;
+
+  constructor(parts: PublishPathParts) {
+    this.#parts = parts;
+    this.#routes = new RouteCache({ maxTopicLength: parts.maxTopicLength });
+  }
+
+  /** @param slot null for QoS 0 and for a will: nobody is answered */
+  publish(client: Client, packet: PublishedMessage, slot: InboundSlot | null): void {
+    if (packet.payload.length > this.#parts.maxPayloadBytes && client.instance.profile !== "plain") {
+      return this.#refuse(client, slot, ReasonCode.packetTooLarge, "payload-too-large", packet.topic);
+    }
+    const route = this.#routes.route(client.instance, packet.topic);
+    if (route.kind === "refused") return this.#refuse(client, slot, route.code, route.reason, packet.topic);
+    if (route.kind === "ignored") return slot ? client.connection.completePublish(slot, ReasonCode.success) : undefined;
+    const span = this.#parts.telemetry.startPublish(client, packet);
+    if (slot) client.begin();
+    if (route.kind === "ordinary") this.#ordinary(client, packet, slot, route, span);
+    else if (route.kind === "p2p") this.#p2p(client, packet, slot, route, span);
+    else this.#actor(client, packet, slot, route, span);
+  }
+
+  #envelope(client: Client, packet: PublishedMessage, target: string | null, span: PublishSpan | null): Buffer {
+    return encodeEnvelope({
+      origin: this.#parts.member,
+      sequence: ++this.#sequence,
+      publishedAtMs: Date.now(),
+      qos: packet.qos,
+      retain: packet.retain,
+      sender: client.clientId,
+      persistent: client.persistent,
+      topic: packet.topic,
+      target,
+      trace: span?.context ?? null,
+      properties: packet.properties ? forwardableProperties(packet.properties) : null,
+      payload: packet.payload,
+    });
+  }
+
+  #ordinary(client: Client, packet: PublishedMessage, slot: InboundSlot | null, route: Route & { kind: "ordinary" }, span: PublishSpan | null): void {
+    const { live } = this.#parts;
+    const envelope = this.#envelope(client, packet, null, span);
+    if (packet.qos === 0) {
+      live.publish(route.subject, envelope, null);
+      if (route.qos0) this.#append(client, route.qos0, envelope, () => undefined);
+      span?.end();
+      return;
+    }
+    const goLive = (): void => {
+      live.publish(route.subject, envelope, () => this.#settle(client, slot, "stored", span));
+    };
+    if (!route.acknowledged) return goLive();
+    if (packet.qos === 2) {
+      this.#append(client, route.acknowledged, envelope, (outcome) => {
+        if (outcome === "stored") goLive();
+        else this.#settle(client, slot, outcome, span);
+      });
+      return;
+    }
+    let waiting = 2;
+    let result: Outcome = "stored";
+    const part = (outcome: Outcome): void => {
+      if (outcome !== "stored") result = outcome;
+      if (--waiting === 0) this.#settle(client, slot, result, span);
+    };
+    this.#append(client, route.acknowledged, envelope, part);
+    live.publish(route.subject, envelope, () => part("stored"));
+  }
+
+  #append(client: Client, destinations: DestinationSet, envelope: Buffer, done: (outcome: Outcome) => void): void {
+    this.#parts.log.append(client.partition, { kind: RecordKind.publish, destinations, body: envelope }, done);
+  }
+
+  #p2p(client: Client, packet: PublishedMessage, slot: InboundSlot | null, route: Route & { kind: "p2p" }, span: PublishSpan | null): void {
+    const instance = client.instance.id;
+    const envelope = this.#envelope(client, packet, route.target, span);
+    let waiting = route.destinations ? 2 : 1;
+    let result: Outcome | "offline" = "stored";
+    const part = (outcome: Outcome | "offline"): void => {
+      if (outcome !== "stored" && result !== "ambiguous") result = outcome;
+      if (--waiting === 0) this.#settle(client, slot, result, span);
+    };
+    if (route.destinations) this.#append(client, route.destinations, envelope, part);
+    const body = encodeP2pRequest({ instance, storable: client.persistent && packet.qos > 0, receiptTo: "", token: "", envelope });
+    const frame = encodeFrame(SessionVerb.p2p, null, body);
+    const options = { timeoutMs: P2P_TIMEOUT_MS, patienceMs: this.#parts.giveUpMs };
+    this.#parts.sessions.call(shardOf(instance, route.target, this.#parts.shards), frame, options, (error, bytes) => {
+      if (error) return part("ambiguous");
+      const answer = decodeAnswer<P2pOutcome>(bytes);
+      if (!answer.ok || answer.state === "unknown") part("ambiguous");
+      else part(answer.state === "offline" ? "offline" : "stored");
+    });
+  }
+
+  #actor(client: Client, packet: PublishedMessage, slot: InboundSlot | null, route: Route & { kind: "actor" }, span: PublishSpan | null): void {
+    if (client.instance.profile !== "plain" && route.device !== client.device) {
+      if (slot) client.end();
+      span?.end();
+      return this.#refuse(client, slot, ReasonCode.notAuthorized, "foreign-device-level", packet.topic);
+    }
+    const envelope = this.#envelope(client, packet, null, span);
+    if (route.liveSubject) this.#parts.live.publish(route.liveSubject, envelope, null);
+    const { shard, partition } = client;
+    this.#parts.actors.send({ service: route.service, instance: client.instance.id, shard, partition, envelope }, (outcome) => {
+      if (outcome === "rejected") {
+        this.#parts.telemetry.publishRefused(client, "rejected-by-actor", packet.topic);
+        this.#settle(client, slot, "rejected", span);
+      } else this.#settle(client, slot, outcome === "accepted" ? "stored" : outcome, span);
+    });
+  }
+
+  #settle(client: Client, slot: InboundSlot | null, outcome: Outcome | "offline" | "rejected", span: PublishSpan | null): void {
+    span?.end(outcome);
+    if (!slot) return;
+    client.end();
+    if (client.closed) return;
+    if (outcome === "stored") client.connection.completePublish(slot, ReasonCode.success);
+    else if (outcome === "offline") client.connection.completePublish(slot, ReasonCode.noMatchingSubscribers);
+    // an actor's no is final: sending the same message again would not change it
+    else if (outcome === "rejected") client.connection.completePublish(slot, ReasonCode.implementationSpecificError);
+    else if (outcome === "refused" && client.level === 5) client.connection.completePublish(slot, ReasonCode.quotaExceeded);
+    else {
+      this.#parts.telemetry.publishFailed(client, outcome);
+      client.connection.close(outcome === "refused" ? "quota-exceeded" : "unspecified-error");
+    }
+  }
+
+  /** MQTT 5 is told why; 3.1.1 has no words for it, its connection is closed. */
+  #refuse(client: Client, slot: InboundSlot | null, code: number, reason: string, topic: string): void {
+    this.#parts.telemetry.publishRefused(client, reason, topic);
+    if (client.level === 5) {
+      if (slot) client.connection.completePublish(slot, code);
+    } else client.connection.close("refused-publish");
+  }
+}
+
+type Outcome = "stored" | "refused" | "ambiguous";

@@ -1,0 +1,176 @@
+/**
+ * What the session owners and this ingress say to each other: orders on `i.<member>` (close,
+ * deliver, list), acknowledged positions (collected per tick), receipts, and the list of this
+ * ingress's connections of a shard, sent when a new owner asks and after every outage or pause of
+ * this process, because somebody else may hold its clients by now.
+ */
+import type { Bus, BusMessage, Subscription } from "@hawser/bus";
+import type { OutboundItem } from "@hawser/mqtt";
+import type { ShardCaller, ShardDirectory } from "@hawser/shards";
+import {
+  decodeAnswer,
+  decodeDelivery,
+  decodeEnvelope,
+  decodeFrame,
+  encodeAnswer,
+  encodeFrame,
+  IngressVerb,
+  SessionVerb,
+  subjects,
+  type AckBatch,
+  type AttachList,
+  type AttachOutcome,
+  type CloseOrder,
+  type Receipt,
+} from "@hawser/wire";
+import type { Client } from "./client.ts";
+import type { ClientRegistry } from "./client-registry.ts";
+import type { IngressTelemetry } from "./ingress-telemetry.ts";
+import { outgoingOf } from "./outgoing.ts";
+
+/** What travels with an outgoing message until its receiver has acknowledged it. */
+export interface DeliveryItem {
+  readonly position: number;
+  readonly receiptTo: string;
+  readonly token: string;
+}
+
+const ATTACH_TIMEOUT_MS = 5_000;
+const ATTACH_PATIENCE_MS = 30_000;
+const OK = encodeAnswer({ ok: true });
+
+export interface SessionLinkParts {
+  readonly member: string;
+  readonly bus: Bus;
+  readonly sessions: ShardCaller;
+  readonly directory: ShardDirectory;
+  readonly clients: ClientRegistry;
+  readonly telemetry: IngressTelemetry;
+}
+
+export class SessionLink {
+  readonly #parts: SessionLinkParts;
+  #subscription: Subscription | null = null;
+  readonly #acks = new Map<Client, number[]>();
+  #acksScheduled = false;
+
+  constructor(parts: SessionLinkParts) {
+    this.#parts = parts;
+  }
+
+  start(): void {
+    const { bus, member } = this.#parts;
+    this.#subscription = bus.subscribe(subjects.ingress(member), (message) => this.#order(message));
+  }
+
+  stop(): void {
+    this.#subscription?.unsubscribe();
+  }
+
+  #order(message: BusMessage): void {
+    const frame = decodeFrame(message.data);
+    if (frame.verb === IngressVerb.deliver) this.#deliver(frame.body, message);
+    else if (frame.verb === IngressVerb.close) this.#close(frame.head as CloseOrder, message);
+    else if (frame.verb === IngressVerb.list) this.attach((frame.head as { shard: number }).shard);
+    else message.respond(encodeAnswer({ ok: false, code: "refused", reason: `verb ${frame.verb}` }));
+  }
+
+  #close(order: CloseOrder, message: BusMessage): void {
+    const client = this.#parts.clients.numbered(order.connection);
+    if (!client) return void message.respond(OK);
+    client.connection.close(order.reason);
+    client.whenResolved(() => message.respond(OK));
+  }
+
+  #deliver(body: Buffer, message: BusMessage): void {
+    const delivery = decodeDelivery(body);
+    const envelope = decodeEnvelope(delivery.envelope);
+    const span = this.#parts.telemetry.startDeliver(envelope);
+    const outgoing = outgoingOf(envelope, span);
+    let handed = false;
+    for (const receiver of delivery.receivers) {
+      const client = this.#parts.clients.numbered(receiver.connection);
+      if (!client || client.closed || (client.sequence !== receiver.sequence && client.sequence !== "")) continue;
+      const item: DeliveryItem = { position: receiver.position, receiptTo: delivery.receiptTo, token: delivery.token };
+      const { qos, retain, redelivery: dup, identifiers } = receiver;
+      if (client.connection.deliver(outgoing, { qos, retain, dup, identifiers, item }) === "queued") handed = true;
+    }
+    span?.end();
+    if (message.reply) message.respond(handed ? OK : encodeAnswer({ ok: false, code: "stale", reason: "no such connection" }));
+  }
+
+  /** An outgoing message has reached its end: the client has it, or the connection is gone. */
+  delivered(client: Client, outbound: OutboundItem): void {
+    const item = outbound as DeliveryItem | null;
+    if (!item) return;
+    if (item.receiptTo !== "") this.#receipt(item, "delivered");
+    if (item.position === 0) return;
+    const positions = this.#acks.get(client);
+    if (positions) positions.push(item.position);
+    else this.#acks.set(client, [item.position]);
+    if (this.#acksScheduled) return;
+    this.#acksScheduled = true;
+    setImmediate(() => this.#sendAcks());
+  }
+
+  undelivered(items: readonly OutboundItem[]): void {
+    for (const outbound of items) {
+      const item = outbound as DeliveryItem | null;
+      if (item && item.receiptTo !== "" && item.position === 0) this.#receipt(item, "offline");
+    }
+  }
+
+  #receipt(item: DeliveryItem, state: Receipt["state"]): void {
+    const receipt: Receipt = { token: item.token, state };
+    this.#parts.bus.publish(item.receiptTo, Buffer.from(JSON.stringify(receipt)));
+  }
+
+  #sendAcks(): void {
+    this.#acksScheduled = false;
+    const perShard = new Map<number, (readonly [string, string, string, readonly number[]])[]>();
+    for (const [client, positions] of this.#acks) {
+      const acks = perShard.get(client.shard) ?? [];
+      acks.push([client.instance.id, client.clientId, client.sequence, positions]);
+      perShard.set(client.shard, acks);
+    }
+    this.#acks.clear();
+    for (const [shard, acks] of perShard) {
+      const owner = this.#parts.directory.owner(shard);
+      // lost with an owner that is gone: the next one delivers again, with DUP
+      if (owner) this.#parts.bus.publish(subjects.sessionOwner(shard, owner.epoch), encodeFrame(SessionVerb.acks, { acks } satisfies AckBatch));
+    }
+  }
+
+  /** Tells the owner of a shard every connection this ingress holds of it; those that lost are closed. */
+  attach(shard: number): void {
+    const connections = [];
+    for (const client of this.#parts.clients.all()) {
+      if (client.shard !== shard || client.closed || client.sequence === "") continue;
+      connections.push({
+        instance: client.instance.id,
+        clientId: client.clientId,
+        connection: client.number,
+        level: client.level,
+        sessionExpirySeconds: client.sessionExpirySeconds,
+        clientIp: client.clientIp,
+        channelId: client.channelId,
+        sequence: client.sequence,
+      });
+    }
+    const list: AttachList = { ingress: this.#parts.member, connections };
+    const options = { timeoutMs: ATTACH_TIMEOUT_MS, patienceMs: ATTACH_PATIENCE_MS };
+    this.#parts.sessions.call(shard, encodeFrame(SessionVerb.attach, list), options, (error, bytes) => {
+      if (error) return;
+      const answer = decodeAnswer<AttachOutcome>(bytes);
+      if (!answer.ok) return;
+      for (const { connection } of answer.refused) this.#parts.clients.numbered(connection)?.connection.close("takeover");
+    });
+  }
+
+  /** After an outage or a pause of this process: every shard it holds connections of. */
+  attachAll(): void {
+    const shards = new Set<number>();
+    for (const client of this.#parts.clients.all()) shards.add(client.shard);
+    for (const shard of shards) this.attach(shard);
+  }
+}
