@@ -17,6 +17,8 @@ ENV NODE_ENV=production
 WORKDIR /app
 COPY --from=packages /app /app
 COPY LICENSE ./
+# for what a program keeps: a volume here is writable for the user below
+RUN install -d -o 1000 -g 1000 /data
 # by number, so that Kubernetes can see that it is not root; nothing in /app is writable for it
 USER 1000:1000
 # 1883 MQTT, 8883 MQTT over TLS, 8083 WebSocket, 8080 probes and metrics, 8090 REST of the csg-agent
