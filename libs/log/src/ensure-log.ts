@@ -1,0 +1,28 @@
+import { DiscardPolicy, RetentionPolicy, StorageType } from "@nats-io/jetstream";
+import type { Bus } from "@hawser/bus";
+import { buckets, streams, subjects } from "@hawser/wire";
+
+export interface LogConfig {
+  readonly partitions: number;
+  /** Size of one partition; a full one refuses, nothing acknowledged is deleted. */
+  readonly maxBytes: number;
+  readonly replicas?: number;
+}
+
+/** One stream per partition: their fsyncs run beside each other. */
+export async function ensureLog(bus: Bus, config: LogConfig): Promise<void> {
+  await bus.ensureKv(buckets.cursors, { replicas: config.replicas ?? 1 });
+  for (let partition = 0; partition < config.partitions; partition++) {
+    await bus.ensureStream({
+      name: streams.log(partition),
+      subjects: [subjects.log(partition)],
+      retention: RetentionPolicy.Limits,
+      storage: StorageType.File,
+      discard: DiscardPolicy.New,
+      max_bytes: config.maxBytes,
+      max_age: 0,
+      num_replicas: config.replicas ?? 1,
+      allow_direct: false,
+    });
+  }
+}
