@@ -3,10 +3,10 @@
  * re-reads after a reconnect; while NATS is away the last copy stays in force. An instance whose
  * record is missing or cannot be used does not exist: everything about it is refused.
  */
+import type { Bus, KvChange, KvWatch } from "@hawser/bus";
 import { errorLine } from "@hawser/errors";
 import { counter, metricNames } from "@hawser/telemetry";
 import { buckets } from "@hawser/wire";
-import type { CatalogBus, CatalogChange } from "./catalog-bus.ts";
 import type { CompiledInstance } from "./compiled-instance.ts";
 import { compileInstance, decodeStored, instanceOfKey } from "./instance-record.ts";
 
@@ -24,7 +24,7 @@ export class CatalogReader {
   readonly #listeners = new Set<CatalogListener>();
   readonly #options: CatalogReaderOptions;
   readonly #errors = counter(metricNames.catalogErrors);
-  #watch: { stop(): void | Promise<void> } | null = null;
+  #watch: KvWatch | null = null;
   #version = 0;
 
   private constructor(options: CatalogReaderOptions) {
@@ -32,16 +32,15 @@ export class CatalogReader {
   }
 
   /** Resolves when what is stored now has been read. */
-  static async start(bus: CatalogBus, options: CatalogReaderOptions = {}): Promise<CatalogReader> {
+  static async start(bus: Bus, options: CatalogReaderOptions = {}): Promise<CatalogReader> {
     const reader = new CatalogReader(options);
-    await bus.ensureKv(buckets.catalog, options.replicas === undefined ? {} : { replicas: options.replicas });
-    reader.#watch = await bus.kv(buckets.catalog).watch("instance.", (change) => reader.#apply(change));
+    const bucket = await bus.ensureKv(buckets.catalog, options.replicas === undefined ? {} : { replicas: options.replicas });
+    reader.#watch = await bucket.watch("instance.", (change) => reader.#apply(change));
     return reader;
   }
 
-  async stop(): Promise<void> {
-    await this.#watch?.stop();
-    this.#watch = null;
+  stop(): void {
+    this.#watch?.stop();
     this.#listeners.clear();
   }
 
@@ -64,7 +63,7 @@ export class CatalogReader {
     return () => this.#listeners.delete(listener);
   }
 
-  #apply(change: CatalogChange): void {
+  #apply(change: KvChange): void {
     const id = instanceOfKey(change.key);
     if (id === null) return;
     const compiled = this.#read(id, change);
@@ -77,7 +76,7 @@ export class CatalogReader {
     for (const listener of this.#listeners) listener(id, compiled);
   }
 
-  #read(id: string, change: CatalogChange): CompiledInstance | undefined {
+  #read(id: string, change: KvChange): CompiledInstance | undefined {
     if (change.value === null) return undefined;
     try {
       const stored = decodeStored(change.value);

@@ -3,7 +3,6 @@
  * publishes it as versioned records in the KV bucket `hawser-catalog`, and gives every service a
  * compiled local copy. When NATS dies the last copy stays in force; without a copy all is refused.
  */
-export type { CatalogBus } from "./catalog-bus.ts";
 export * from "./catalog-reader.ts";
 export * from "./compiled-instance.ts";
 export * from "./decide-connect.ts";

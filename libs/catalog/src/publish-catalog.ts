@@ -2,9 +2,9 @@
  * Puts a catalogue into force: one record per instance, written by compare-and-set. An instance
  * that has not changed keeps its version; one that is no longer in the document is removed.
  */
+import type { Bus, KvBucket } from "@hawser/bus";
 import { HawserError } from "@hawser/errors";
 import { buckets } from "@hawser/wire";
-import type { CatalogBucket, CatalogBus } from "./catalog-bus.ts";
 import { decodeStored, encodeStored, instanceKey, instanceOfKey, type StoredInstance } from "./instance-record.ts";
 import type { InstanceRecord } from "./schema.ts";
 import { validateCatalog } from "./validate.ts";
@@ -17,19 +17,19 @@ export interface Published {
   readonly revision: number;
 }
 
-const ATTEMPTS = 5;
+const ATTEMPTS = 10;
 
 /**
  * @param input a document as validateCatalog takes it
  * @throws HawserError HAWSER_E_CATALOG_INVALID, HAWSER_E_CATALOG_CONFLICT, HAWSER_E_NATS_AWAY
  */
-export async function publishCatalog(bus: CatalogBus, input: unknown, options: { readonly replicas?: number } = {}): Promise<Published> {
+export async function publishCatalog(bus: Bus, input: unknown, options: { readonly replicas?: number } = {}): Promise<Published> {
   const validated = validateCatalog(input);
   if (!validated.ok) throw new HawserError("HAWSER_E_CATALOG_INVALID", `catalogue: ${validated.problems.join("; ")}`);
-  await bus.ensureKv(buckets.catalog, options);
-  const bucket = bus.kv(buckets.catalog);
+  const bucket = await bus.ensureKv(buckets.catalog, options);
+  const changed = new Map<string, number>();
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
-    const published = await publishOnce(bucket, validated.document.instances);
+    const published = await publishOnce(bucket, validated.document.instances, changed);
     if (published) return published;
   }
   throw new HawserError("HAWSER_E_CATALOG_CONFLICT");
@@ -41,8 +41,11 @@ interface Known extends StoredInstance {
   readonly text: string;
 }
 
-/** @returns null when somebody else wrote at the same time: what was written stays, the rest is tried again */
-async function publishOnce(bucket: CatalogBucket, instances: readonly InstanceRecord[]): Promise<Published | null> {
+/**
+ * @param changed what earlier attempts have written, by instance
+ * @returns null when somebody else wrote at the same time: what was written stays, the rest is tried again
+ */
+async function publishOnce(bucket: KvBucket, instances: readonly InstanceRecord[], changed: Map<string, number>): Promise<Published | null> {
   const known = new Map<string, Known>();
   let revision = 0;
   for (const entry of await bucket.list("instance.")) {
@@ -50,7 +53,6 @@ async function publishOnce(bucket: CatalogBucket, instances: readonly InstanceRe
     if (id !== null) known.set(id, readKnown(entry.value, entry.revision));
     revision = Math.max(revision, entry.revision);
   }
-  const changed: { id: string; version: number }[] = [];
   const removed: string[] = [];
   const unchanged: string[] = [];
   const write = async (id: string, instance: InstanceRecord | null): Promise<boolean> => {
@@ -60,19 +62,20 @@ async function publishOnce(bucket: CatalogBucket, instances: readonly InstanceRe
     if (result.kind === "unknown") throw new HawserError("HAWSER_E_NATS_AWAY", "the catalogue could not be written: no answer from NATS");
     if (result.kind === "conflict") return false;
     revision = Math.max(revision, result.revision);
-    if (instance) changed.push({ id, version: stored.version });
+    if (instance) changed.set(id, stored.version);
     else removed.push(id);
     return true;
   };
   for (const instance of instances) {
-    if (known.get(instance.id)?.text === JSON.stringify(instance)) unchanged.push(instance.id);
-    else if (!(await write(instance.id, instance))) return null;
+    if (known.get(instance.id)?.text === JSON.stringify(instance)) {
+      if (!changed.has(instance.id)) unchanged.push(instance.id);
+    } else if (!(await write(instance.id, instance))) return null;
   }
   const wanted = new Set(instances.map((instance) => instance.id));
   for (const [id, before] of known) {
     if (!wanted.has(id) && before.instance !== null && !(await write(id, null))) return null;
   }
-  return { changed, removed, unchanged, revision };
+  return { changed: Array.from(changed, ([id, version]) => ({ id, version })), removed, unchanged, revision };
 }
 
 /** A record that cannot be read is replaced, whatever it says. */
