@@ -5,12 +5,13 @@
  */
 export * from "./types.ts";
 export * from "./acceptor.ts";
+export { MqttConnection } from "./connection.ts";
 export * from "./framing.ts";
 export * from "./reason-codes.ts";
 export * from "./refusal.ts";
 export * from "./topic-index.ts";
 export { attachStream } from "./stream-socket.ts";
-export { SHARED_PAYLOAD_BYTES, type OutgoingPublishFields } from "./encode-publish.ts";
+export { OutgoingPublish, SHARED_PAYLOAD_BYTES, type OutgoingPublishFields } from "./encode-publish.ts";
 export { InboundWindow } from "./inbound-window.ts";
 export { OutboundWindow } from "./outbound-window.ts";
 export { TimerWheel } from "./timer-wheel.ts";

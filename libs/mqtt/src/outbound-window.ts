@@ -28,12 +28,11 @@ export interface OutboundLimits {
   readonly maxQueuedBytes: number;
 }
 
-/** `unknown`: no such id in flight. `mismatch`: the id is in flight with another exchange. */
-export type AckResult = { readonly kind: "done"; readonly entry: OutboundEntry } | { readonly kind: "release" | "unknown" | "mismatch" };
-
-const RELEASE: AckResult = { kind: "release" };
-const UNKNOWN: AckResult = { kind: "unknown" };
-const MISMATCH: AckResult = { kind: "mismatch" };
+/**
+ * The entry: its exchange is over. `release`: PUBREL is due. `unknown`: no such id in flight.
+ * `mismatch`: the id is in flight with another exchange.
+ */
+export type AckResult = OutboundEntry | "release" | "unknown" | "mismatch";
 
 export class OutboundWindow {
   readonly #limits: OutboundLimits;
@@ -128,31 +127,31 @@ export class OutboundWindow {
 
   puback(packetId: number): AckResult {
     const entry = this.#inFlight.get(packetId);
-    if (!entry) return UNKNOWN;
-    if (entry.qos !== 1) return MISMATCH;
+    if (!entry) return "unknown";
+    if (entry.qos !== 1) return "mismatch";
     this.#inFlight.delete(packetId);
-    return { kind: "done", entry };
+    return entry;
   }
 
-  /** @returns `release`: answer with PUBREL (also to a repeated PUBREC); `done`: the client refused it (code >= 0x80) */
+  /** @returns `release` also for a repeated PUBREC; the entry when the client refused it (code >= 0x80) */
   pubrec(packetId: number, reasonCode: number): AckResult {
     const entry = this.#inFlight.get(packetId);
-    if (!entry) return UNKNOWN;
-    if (entry.qos !== 2) return MISMATCH;
+    if (!entry) return "unknown";
+    if (entry.qos !== 2) return "mismatch";
     if (reasonCode >= 0x80 && entry.state === "sent") {
       this.#inFlight.delete(packetId);
-      return { kind: "done", entry };
+      return entry;
     }
     entry.state = "released";
-    return RELEASE;
+    return "release";
   }
 
   pubcomp(packetId: number): AckResult {
     const entry = this.#inFlight.get(packetId);
-    if (!entry) return UNKNOWN;
-    if (entry.qos !== 2 || entry.state !== "released") return MISMATCH;
+    if (!entry) return "unknown";
+    if (entry.qos !== 2 || entry.state !== "released") return "mismatch";
     this.#inFlight.delete(packetId);
-    return { kind: "done", entry };
+    return entry;
   }
 
   /** Everything not over yet, in order of delivery, and forgets it: what a resumed session sends again. */

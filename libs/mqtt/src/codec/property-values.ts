@@ -73,11 +73,11 @@ function readValue(block: Buffer, at: number, stop: number, type: string): Prope
 
 /** @throws RangeError when the block is malformed */
 export function readProperties(block: Buffer): PropertyValues {
-  const values: Record<string, unknown> & PropertyValues = {};
+  const values: PropertyValues = {};
   for (const { name, value } of listProperties(block)) {
     if (name === "userProperty") (values.userProperties ??= []).push(value as readonly [string, string]);
     else if (name === "subscriptionIdentifier") (values.subscriptionIdentifiers ??= []).push(value as number);
-    else values[name] = value;
+    else (values as Record<string, PropertyValue>)[name] = value;
   }
   return values;
 }

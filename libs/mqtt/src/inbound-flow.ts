@@ -1,0 +1,184 @@
+/**
+ * The way of a client's PUBLISHes through one connection: topic aliases, QoS 2 packet ids, Receive
+ * Maximum, and the window of what still waits for its acknowledgement.
+ *
+ *   QoS 2 id:  receiving (PUBREC owed) -> received (PUBREL awaited) -> releasing (PUBCOMP owed) -> free
+ *
+ * A PUBLISH whose id is open is never handed on again: while receiving, its PUBREC will come
+ * anyway; once received, PUBREC is repeated [MQTT-4.3.3-10].
+ */
+import { ackKind, InboundWindow, type AckKind, type DrainOptions } from "./inbound-window.ts";
+import { newPublishFields, parsePublish } from "./codec/publish.ts";
+import { parseAck, type AckFields } from "./codec/acks.ts";
+import { packetProblems, type PacketProblem } from "./codec/packet-problem.ts";
+import { reasonCodes } from "./reason-codes.ts";
+import type { ConnectionHandler, ConnectionObserver, InboundSlot, MqttConnection, MqttSettings, ProtocolLevel } from "./types.ts";
+
+export interface InboundOwner {
+  readonly connection: MqttConnection;
+  readonly handler: ConnectionHandler;
+  readonly observer: ConnectionObserver;
+  readonly settings: MqttSettings;
+  requestFlush(): void;
+  /** The window is full: read no more. */
+  pauseForWindow(): void;
+}
+
+const RECEIVING = 1;
+const RECEIVED = 2;
+const RELEASING = 3;
+
+// all connections parse one packet after the other
+const fields = newPublishFields();
+const ack: AckFields = { packetId: 0, reasonCode: 0 };
+
+export class InboundFlow {
+  readonly #owner: InboundOwner;
+  readonly #level: ProtocolLevel;
+  readonly #drainOptions: DrainOptions;
+  readonly #tellsReasons: boolean;
+  #window: InboundWindow | null = null;
+  #openIds: Map<number, number> | null = null;
+  #aliases: Map<number, string> | null = null;
+  #qos1Open = 0;
+
+  constructor(owner: InboundOwner, level: ProtocolLevel, maximumPacketBytes: number, tellsReasons: boolean, openReceiveIds: readonly number[]) {
+    this.#owner = owner;
+    this.#level = level;
+    this.#tellsReasons = tellsReasons && level === 5;
+    this.#drainOptions = { withReasonCodes: level === 5, onAck: (kind, packetId, code) => this.#onAck(kind, packetId, code), maximumPacketBytes };
+    if (openReceiveIds.length > 0) this.#openIds = new Map(openReceiveIds.map((id) => [id, RECEIVED]));
+  }
+
+  /** Received QoS 2 ids whose PUBREL has not come. */
+  get openReceiveIds(): number[] {
+    const ids: number[] = [];
+    for (const [id, state] of this.#openIds ?? []) if (state !== RECEIVING) ids.push(id);
+    return ids;
+  }
+
+  publish(firstByte: number, bytes: Buffer, bodyOffset: number): PacketProblem | null {
+    const problem = parsePublish(firstByte, bytes, bodyOffset, this.#level, fields);
+    if (problem) return problem;
+    let topic = fields.topic;
+    if (fields.topicAlias >= 0) {
+      const resolved = this.#resolveAlias(fields.topicAlias, topic);
+      if (typeof resolved !== "string") return resolved;
+      topic = resolved;
+    }
+    const { qos, packetId } = fields;
+    const owner = this.#owner;
+    const packet = {
+      topic,
+      qos,
+      dup: fields.dup,
+      retain: fields.retain,
+      packetId,
+      properties: fields.properties,
+      payload: fields.payload,
+      packetBytes: bytes.length,
+    };
+    fields.properties = null;
+    if (qos === 0) {
+      owner.handler.publish(owner.connection, packet, null);
+      return null;
+    }
+    const window = this.#windowed();
+    const open = this.#openIds?.get(packetId);
+    if (open !== undefined) {
+      if (qos === 1) {
+        if (this.#level !== 5) return packetProblems.ackMismatch;
+        this.#completeAtOnce(window, packetId, ackKind.puback, reasonCodes.packetIdentifierInUse, bytes.length);
+        return null;
+      }
+      owner.observer.duplicate();
+      if (open === RECEIVED) this.#completeAtOnce(window, packetId, ackKind.pubrec, 0, bytes.length);
+      return null;
+    }
+    if (this.#level === 5 && this.#qos1Open + (this.#openIds?.size ?? 0) >= owner.settings.inboundWindowMessages) return packetProblems.receiveMaximum;
+    let slot: InboundSlot;
+    if (qos === 1) {
+      this.#qos1Open++;
+      slot = window.open(packetId, ackKind.puback, bytes.length);
+    } else {
+      this.#openIds ??= new Map();
+      if (this.#openIds.size >= owner.settings.maxOpenReceiveIds) return packetProblems.tooManyOpenIds;
+      this.#openIds.set(packetId, RECEIVING);
+      slot = window.open(packetId, ackKind.pubrec, bytes.length);
+    }
+    owner.handler.publish(owner.connection, packet, slot);
+    if (window.isFull) owner.pauseForWindow();
+    return null;
+  }
+
+  pubrel(firstByte: number, bytes: Buffer, bodyOffset: number): PacketProblem | null {
+    const problem = parseAck(firstByte, bytes, bodyOffset, this.#level, ack);
+    if (problem) return problem;
+    const { packetId } = ack;
+    const state = this.#openIds?.get(packetId);
+    const window = this.#windowed();
+    if (state === undefined) {
+      this.#completeAtOnce(window, packetId, ackKind.pubcomp, this.#level === 5 ? reasonCodes.packetIdentifierNotFound : 0, bytes.length);
+      return null;
+    }
+    if (state === RECEIVING) return packetProblems.pubrelEarly;
+    if (state === RELEASING) return null;
+    this.#openIds!.set(packetId, RELEASING);
+    const { handler, connection } = this.#owner;
+    if (handler.release === undefined) {
+      this.#completeAtOnce(window, packetId, ackKind.pubcomp, 0, bytes.length);
+    } else {
+      handler.release(connection, packetId, window.open(packetId, ackKind.pubcomp, bytes.length));
+      if (window.isFull) this.#owner.pauseForWindow();
+    }
+    return null;
+  }
+
+  complete(slot: InboundSlot, reasonCode: number, reasonString: string | undefined): void {
+    if (this.#window?.complete(slot, reasonCode, this.#tellsReasons ? reasonString : undefined)) this.#owner.requestFlush();
+  }
+
+  /** Acknowledgements that may leave now. `failed`: 3.x has no other way to say no than to close. */
+  drain(): { readonly bytes: Buffer | null; readonly failed: boolean } | null {
+    return this.#window?.hasReady ? this.#window.drain(this.#drainOptions) : null;
+  }
+
+  get mayRead(): boolean {
+    return this.#window === null || this.#window.isHalfEmpty;
+  }
+
+  #windowed(): InboundWindow {
+    const { settings } = this.#owner;
+    return (this.#window ??= new InboundWindow({
+      maxMessages: this.#level === 5 ? Number.POSITIVE_INFINITY : settings.inboundWindowMessages,
+      maxBytes: settings.inboundWindowBytes,
+    }));
+  }
+
+  #completeAtOnce(window: InboundWindow, packetId: number, kind: AckKind, reasonCode: number, sizeBytes: number): void {
+    if (kind === ackKind.puback) this.#qos1Open++;
+    if (window.complete(window.open(packetId, kind, sizeBytes), reasonCode)) this.#owner.requestFlush();
+    if (window.isFull) this.#owner.pauseForWindow();
+  }
+
+  #onAck(kind: AckKind, packetId: number, reasonCode: number): void {
+    if (kind === ackKind.puback) {
+      this.#qos1Open--;
+    } else if (kind === ackKind.pubcomp) {
+      this.#openIds?.delete(packetId);
+    } else if (this.#openIds?.get(packetId) === RECEIVING) {
+      if (reasonCode >= 0x80) this.#openIds.delete(packetId);
+      else this.#openIds.set(packetId, RECEIVED);
+    }
+  }
+
+  /** [MQTT-3.3.2-7..10] */
+  #resolveAlias(alias: number, topic: string): string | PacketProblem {
+    if (alias === 0 || alias > this.#owner.settings.topicAliasMaximum) return packetProblems.topicAlias;
+    if (topic !== "") {
+      (this.#aliases ??= new Map()).set(alias, topic);
+      return topic;
+    }
+    return this.#aliases?.get(alias) ?? packetProblems.topicAliasUnknown;
+  }
+}
