@@ -7,6 +7,7 @@ import { parseCatalogYaml } from "@hawser/catalog";
 import { loadConfig } from "@hawser/config";
 import { describe, expect, test } from "vitest";
 import { parse as parseYaml } from "yaml";
+import { defaultCatalog, defaultGroups, defaultTopics } from "../../libs/stack/src/default-catalog.ts";
 import { readEnvironment } from "../../examples/gateway/src/gateway-environment.ts";
 
 const root = resolve(import.meta.dirname, "../..");
@@ -60,7 +61,8 @@ describe("docker-compose.yml", () => {
     const [instance] = parseCatalogYaml(compose.configs["catalog"]!.content).instances;
     const credential = instance!.credentials.find((each) => each.accessKeyId === env.GATEWAY_ACCESS_KEY_ID);
     expect(credential?.accessKeySecret).toBe(env.GATEWAY_ACCESS_KEY_SECRET);
-    expect(credential?.groups).toContain(env.GATEWAY_GROUP);
+    expect(credential?.groups).toEqual(["*"]);
+    expect(instance!.groups).toContain(env.GATEWAY_GROUP);
     expect(instance!.csg).toEqual({ group: env.GATEWAY_GROUP, up: env.GATEWAY_CSG_UP, down: env.GATEWAY_CSG_DOWN });
     expect(instance!.parents).toContain(env.GATEWAY_CSG_STATUS);
   });
@@ -92,18 +94,20 @@ describe("docker-compose.yml", () => {
     expect(mounted.sort()).toEqual(Object.keys(compose.configs).sort());
   });
 
+  test("the catalogue is the one a local run starts with", () => {
+    const [instance] = parseCatalogYaml(compose.configs["catalog"]!.content).instances;
+    const [other] = defaultCatalog({ plain: false, rocketmq: true, accessKeyId: "demo", accessKeySecret: "demo-secret", prefix: "" }).instances;
+    const byId = (rules: readonly { id: string }[]): { id: string }[] => rules.toSorted((a, b) => a.id.localeCompare(b.id));
+    expect({ ...instance, rules: byId(instance!.rules) }).toEqual({ ...other, rules: byId(other!.rules) });
+  });
+
   test("the topics job makes every topic and consumer group the catalogue and the services name", () => {
     const script = compose.configs["topics"]!.content;
-    const listed = (what: string): string[] => new RegExp(`for ${what} in ([^;]+);`).exec(script)![1]!.split(" ");
+    const listed = (what: string): string[] => [...script.matchAll(new RegExp(`for ${what} in ([^;]+);`, "g"))].flatMap((match) => match[1]!.split(" "));
     const { csg } = loadConfig({});
-    const topics = new Set([csg.replyTopic, csg.eventTopic]);
-    const groups = new Set<string>();
-    for (const rule of parseCatalogYaml(compose.configs["catalog"]!.content).instances.flatMap((instance) => instance.rules)) {
-      if (rule.kind !== "actor") topics.add(rule.topic);
-      if (rule.kind === "inbound") groups.add(rule.consumerGroup);
-    }
-    expect(listed("topic")).toEqual(expect.arrayContaining([...topics]));
-    expect(listed("group")).toEqual(expect.arrayContaining([...groups]));
+    expect(listed("topic").sort()).toEqual(Object.values(defaultTopics("")).sort());
+    expect(listed("topic")).toEqual(expect.arrayContaining([csg.replyTopic, csg.eventTopic]));
+    expect(listed("group").sort()).toEqual(Object.values(defaultGroups("")).sort());
   });
 
   test("NATS flushes what it acknowledges", () => {

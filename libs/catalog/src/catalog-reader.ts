@@ -57,7 +57,7 @@ export class CatalogReader {
     return [...this.#instances.values()];
   }
 
-  /** @returns ends it */
+  /** Told after every new revision, also one that changes no instance: `version` has moved. @returns ends it */
   onChange(listener: CatalogListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -67,12 +67,9 @@ export class CatalogReader {
     const id = instanceOfKey(change.key);
     if (id === null) return;
     const compiled = this.#read(id, change);
-    const before = this.#instances.get(id);
     if (compiled) this.#instances.set(id, compiled);
     else this.#instances.delete(id);
     this.#version = Math.max(this.#version, change.revision);
-    // a re-read after a reconnect repeats what is known
-    if (before?.version === compiled?.version && Boolean(before) === Boolean(compiled)) return;
     for (const listener of this.#listeners) listener(id, compiled);
   }
 
