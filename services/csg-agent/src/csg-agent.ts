@@ -66,7 +66,7 @@ export class CsgAgent {
       maxEntryBytes: config.log.maxEntryBytes,
       commitsInFlight: config.log.commitsInFlight,
       giveUpMs: config.log.giveUpMs,
-      log,
+      onFailure: (partition, reason) => log.warn({ partition, reason }, "the log did not take an entry"),
     });
     const outbox = new RocketMqOutbox({ log: this.#log, partitions, now });
     this.actors = new GatewayActors({

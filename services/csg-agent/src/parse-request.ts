@@ -48,6 +48,8 @@ export type ParsedRequest =
   /** Enough of it to answer with. */
   | { readonly ok: false; readonly error: CommandError; readonly parts: Pick<RequestParts, "id" | "method" | "reply" | "replyTopic" | "echo"> };
 
+const ROCKETMQ_TOPIC = /^[%|a-zA-Z0-9_-]{1,127}$/;
+
 export function parseSubmit(head: SubmitHead, body: Buffer, defaults: RequestDefaults): ParsedRequest {
   const { properties } = head;
   const mode = replyModeOf(properties[names.responseRequired]);
@@ -59,6 +61,9 @@ export function parseSubmit(head: SubmitHead, body: Buffer, defaults: RequestDef
     echo: Object.entries(properties).filter(([key]) => key.startsWith(ECHO_PREFIX)),
   } as const;
   const refuse = (error: CommandError): ParsedRequest => ({ ok: false, error, parts });
+  if (!ROCKETMQ_TOPIC.test(parts.replyTopic)) {
+    return { ok: false, error: commandError("REQUEST_INVALID", `${names.replyTopic} is no RocketMQ topic`), parts: { ...parts, replyTopic: defaults.replyTopic } };
+  }
   if (mode === null) return refuse(commandError("REQUEST_INVALID", `${names.responseRequired} must be true, false or progress`));
   const queueTtlMs = milliseconds(properties[names.queueTtlMs]);
   const deadlineMs = milliseconds(properties[names.deadlineMs]);

@@ -114,7 +114,7 @@ export class RestServer {
 
   #authorize(request: FastifyRequest): void {
     const { token } = this.#options;
-    const given = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? "")?.[1] ?? "";
+    const given = /^Bearer +(.+)$/i.exec(request.headers.authorization ?? "")?.[1] ?? "";
     // hashes have one length, so that the comparison tells nothing, not even that
     const same = timingSafeEqual(digest(given), digest(token));
     if (token !== "" && same) return;
@@ -228,7 +228,9 @@ function sendCommand(reply: FastifyReply, command: CommandView, target: Target):
 }
 
 function sendProblem(reply: FastifyReply, error: CommandError, status: number = httpStatusOf[error.code], id?: string): FastifyReply {
-  return reply.code(status).type("application/problem+json").send({ ...problemOf(error, id), status });
+  // as bytes, so that no charset is added: this type has none
+  const bytes = Buffer.from(JSON.stringify({ ...problemOf(error, id), status }));
+  return reply.code(status).header("content-type", "application/problem+json").send(bytes);
 }
 
 function sendError(reply: FastifyReply, error: unknown): FastifyReply {

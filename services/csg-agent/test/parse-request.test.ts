@@ -54,6 +54,7 @@ describe("a command of RocketMQ", () => {
     expect(reasonOf({ subject: "no.such" })).toBe("UNIMPLEMENTED/METHOD_UNKNOWN");
     expect(reasonOf({ correlation_id: "17" })).toBe("INVALID_ARGUMENT/ID_INVALID");
     expect(reasonOf({ response_required: "maybe" })).toBe("INVALID_ARGUMENT/REQUEST_INVALID");
+    expect(reasonOf({ reply_topic: "no topic" })).toBe("INVALID_ARGUMENT/REQUEST_INVALID");
     expect(reasonOf({ queue_ttl_ms: "-1" })).toBe("INVALID_ARGUMENT/REQUEST_INVALID");
     expect(reasonOf({ deadline_ms: "soon" })).toBe("INVALID_ARGUMENT/REQUEST_INVALID");
     expect(reasonOf({}, JSON.stringify({ payload: "x".repeat(70_000) }))).toBe("INVALID_ARGUMENT/PARAM_TOO_LARGE");
