@@ -5,5 +5,5 @@
  */
 export { type Checkpoint, CHECKPOINT_RESERVE, decodeCheckpoint } from "./checkpoint.ts";
 export { FilterTree } from "./filter-tree.ts";
-export { type InboxReceiver, type Pending, SessionQueue, type SessionIdentity, type StoredMessage } from "./session-queue.ts";
+export { type InboxReceiver, type Pending, type ReceiptRequest, SessionQueue, type SessionIdentity, type StoredMessage } from "./session-queue.ts";
 export { type InboxLimits, type InboxStats, type OutgoingDelivery, ShardInbox } from "./shard-inbox.ts";

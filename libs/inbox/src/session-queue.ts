@@ -14,6 +14,12 @@ export interface StoredEntry {
   waiting: Set<SessionQueue> | null;
 }
 
+export interface ReceiptRequest {
+  /** Subject the receipt goes to. */
+  readonly receiptTo: string;
+  readonly token: string;
+}
+
 export interface StoredMessage {
   /** Given once per shard, never again for another message, whoever owns the shard. */
   readonly position: number;
@@ -27,6 +33,8 @@ export interface StoredMessage {
   envelope: Buffer | null;
   /** It was to be read again, and the stream no longer has it. */
   lost: boolean;
+  /** Of a P2P message whose sender wants to know. In memory only. */
+  readonly receipt: ReceiptRequest | null;
 }
 
 /** A message in the queue of one session. */

@@ -15,7 +15,7 @@
 import { decodeEnvelope, OWN_PARTITION, type DeliveryReceiver, type Envelope, type InboxEntry, type Qos, type StoredSubscription } from "@hawser/wire";
 import { CHECKPOINT_RESERVE, encodeCheckpoint, type Checkpoint } from "./checkpoint.ts";
 import { FilterTree } from "./filter-tree.ts";
-import { SessionQueue, type InboxReceiver, type Pending, type SessionIdentity, type StoredEntry, type StoredMessage } from "./session-queue.ts";
+import { SessionQueue, type InboxReceiver, type Pending, type ReceiptRequest, type SessionIdentity, type StoredEntry, type StoredMessage } from "./session-queue.ts";
 
 export interface InboxLimits {
   /** Messages one session may have waiting; beyond it the oldest is dropped. */
@@ -44,6 +44,7 @@ export interface OutgoingDelivery {
   readonly ingress: string;
   readonly receivers: DeliveryReceiver[];
   readonly envelope: Buffer;
+  readonly receipt: ReceiptRequest | null;
 }
 
 /** Entries read ahead for one queue whose envelopes are not in memory. */
@@ -190,8 +191,11 @@ export class ShardInbox {
     return this.#nextPosition + messages <= this.#reservedPosition;
   }
 
-  /** @param sequence of the stream; what was taken before is ignored */
-  take(entry: InboxEntry, sequence: number): void {
+  /**
+   * @param sequence of the stream; what was taken before is ignored
+   * @param receiptOf asked about stored P2P messages
+   */
+  take(entry: InboxEntry, sequence: number, receiptOf?: (envelope: Envelope) => ReceiptRequest | null): void {
     if (sequence <= this.#readSequence) return;
     this.#readSequence = sequence;
     this.dirty = true;
@@ -218,6 +222,7 @@ export class ShardInbox {
         wanted: 0,
         envelope: message.envelope,
         lost: false,
+        receipt: envelope.target !== null && receiptOf ? receiptOf(envelope) : null,
       };
       stored.messages.push(kept);
       stored.wanted++;
@@ -340,7 +345,7 @@ export class ShardInbox {
       let deliveries = perIngress.get(receiver.ingress);
       if (!deliveries) perIngress.set(receiver.ingress, (deliveries = new Map()));
       let delivery = deliveries.get(message);
-      if (!delivery) deliveries.set(message, (delivery = { ingress: receiver.ingress, receivers: [], envelope: message.envelope }));
+      if (!delivery) deliveries.set(message, (delivery = { ingress: receiver.ingress, receivers: [], envelope: message.envelope, receipt: message.receipt }));
       if (pending.sent) this.stats.redelivered++;
       else this.dirty = true;
       delivery.receivers.push({
@@ -463,7 +468,7 @@ export class ShardInbox {
     const messages = checkpoint.messages.map((message): StoredMessage => {
       let entry = this.#entries.get(message.sequence);
       if (!entry) this.#entries.set(message.sequence, (entry = { sequence: message.sequence, wanted: 0, messages: [], cachedBytes: 0, loading: false, waiting: null }));
-      const stored: StoredMessage = { ...message, entry, wanted: 0, envelope: null, lost: false };
+      const stored: StoredMessage = { ...message, entry, wanted: 0, envelope: null, lost: false, receipt: null };
       entry.messages.push(stored);
       return stored;
     });

@@ -268,7 +268,7 @@ class Turn {
     const attached = (refused: string | null): void => {
       this.#effects.push({ kind: "attached", reply, connection: listed.connection, refused });
     };
-    if (!order) return attached("no such connection");
+    if (!order || listed.sequence === state.lastOver) return attached("no such connection");
     const { connection } = state;
     if (connection?.sequence === listed.sequence) {
       state.confirmed = true;

@@ -240,7 +240,7 @@ describe("a moved shard", () => {
     const client = new Client();
     client.connect(1);
     client.closed("1.1");
-    expect(client.attach("1.1")).toMatchObject([{ kind: "attached", refused: "no longer known" }]);
+    expect(client.attach("1.1")).toMatchObject([{ kind: "attached", refused: "no such connection" }]);
     const next = client.moved();
     expect(next.attach("1.1", { buried: true })).toMatchObject([{ refused: "its ingress was dead" }]);
     expect(next.attach("1.1", { sessionExpirySeconds: 100 })).toMatchObject([{ refused: "session lost" }]);
