@@ -61,8 +61,7 @@ describe("docker-compose.yml", () => {
     const [instance] = parseCatalogYaml(compose.configs["catalog"]!.content).instances;
     const credential = instance!.credentials.find((each) => each.accessKeyId === env.GATEWAY_ACCESS_KEY_ID);
     expect(credential?.accessKeySecret).toBe(env.GATEWAY_ACCESS_KEY_SECRET);
-    expect(credential?.groups).toEqual(["*"]);
-    expect(instance!.groups).toContain(env.GATEWAY_GROUP);
+    expect(credential?.groups).toContain(env.GATEWAY_GROUP);
     expect(instance!.csg).toEqual({ group: env.GATEWAY_GROUP, up: env.GATEWAY_CSG_UP, down: env.GATEWAY_CSG_DOWN });
     expect(instance!.parents).toContain(env.GATEWAY_CSG_STATUS);
   });
