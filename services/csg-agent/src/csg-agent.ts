@@ -43,20 +43,23 @@ export class CsgAgent {
     this.#options = options;
     const { bus, board, member, catalog, config, log, now = Date.now } = options;
     const { shards, partitions } = config.layout;
+    const { replicas } = config.nats;
     this.#keeper = new ShardKeeper({
       bus,
       board,
       service: services.csg,
       shards,
       reconcileMs: config.shards.reconcileMs,
-      log,
+      selfMs: config.shards.selfMs,
+      replicas,
+      onProblem: (problem) => log.warn({ problem }, "shards"),
       onAcquire: (shard, epoch) => this.#acquire(shard, epoch),
       onRelease: (shard) => this.#release(shard),
     });
     const epochOf = (shard: number): number => this.#keeper.epochOf(shard);
     const mayServe = (): boolean => this.#keeper.mayServe();
-    this.#sessionDirectory = new ShardDirectory({ bus, service: services.session });
-    this.#ownDirectory = new ShardDirectory({ bus, service: services.csg });
+    this.#sessionDirectory = new ShardDirectory({ bus, service: services.session, replicas });
+    this.#ownDirectory = new ShardDirectory({ bus, service: services.csg, replicas });
     const sessions = new ShardCaller({ bus, directory: this.#sessionDirectory, subject: subjects.sessionOwner });
     const owners = new ShardCaller({ bus, directory: this.#ownDirectory, subject: (shard, epoch) => subjects.actorOwner(services.csg, shard, epoch) });
     this.#log = new LogWriter({
@@ -114,6 +117,10 @@ export class CsgAgent {
     return null;
   }
 
+  owns(instance: string, clientId: string): boolean {
+    return this.#keeper.epochOf(this.actors.keyOf(instance, clientId).shard) > 0 && this.#keeper.mayServe();
+  }
+
   async stop(): Promise<void> {
     this.#started = false;
     await this.#keeper.drain();
@@ -122,8 +129,8 @@ export class CsgAgent {
     await this.#log.stop();
     this.#downlinks.stop();
     await this.rest.stop();
-    await this.#sessionDirectory.stop();
-    await this.#ownDirectory.stop();
+    this.#sessionDirectory.stop();
+    this.#ownDirectory.stop();
   }
 
   async #acquire(shard: number, epoch: number): Promise<void> {

@@ -140,7 +140,12 @@ export function pause(command: Command): void {
   if (!command.taken && command.queueTtlMs > 0) live.execDeadlineAt = NEVER;
 }
 
+/** Its time is over and nothing was heard of it. */
 export function enterDoubt(turn: GatewayTurn, command: Command): void {
+  if (command.live.maybe.length === 0 && !command.taken && command.state !== "IN_DOUBT") {
+    turn.finalize(command, "EXPIRED", { error: notDelivered("its time was over before it could be sent") }, "platform");
+    return;
+  }
   if (!turn.advance(command, "IN_DOUBT")) return;
   command.inDoubtSince = turn.now;
   Object.assign(command.live, { execDeadlineAt: NEVER, stepDeadlineAt: NEVER, resends: 0, resendAt: NEVER });

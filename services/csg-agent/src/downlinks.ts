@@ -20,7 +20,7 @@ import {
   subjects,
 } from "@hawser/wire";
 import { downlinkEnvelope } from "./downlink-envelope.ts";
-import type { GatewayEffect, GatewayMessage } from "./machine-messages.ts";
+import type { DownlinkOutcome, GatewayEffect, GatewayMessage } from "./machine-messages.ts";
 
 export interface DownlinkOptions {
   readonly bus: Bus;
@@ -68,7 +68,7 @@ export class Downlinks {
     const csg = this.#options.catalog.instance(key.instance)?.csg;
     if (!csg) {
       // without a catalogue nobody can tell the topic; the machine tries again
-      if (tracked) this.#tell(key, { kind: "outcome", ...tracked, state: "failed" });
+      if (tracked) this.#tell(key, { kind: "outcome", ...tracked, state: "unsent" });
       return;
     }
     const { id, attempt } = tracked ?? { id: "", attempt: 0 };
@@ -90,7 +90,7 @@ export class Downlinks {
     const receiptTo = tracked ? subjects.receipts(this.#options.member) : "";
     const request = encodeFrame(SessionVerb.p2p, null, encodeP2pRequest({ instance: key.instance, storable: false, receiptTo, token, envelope }));
     this.#options.sessions.call(shardOf(key.instance, key.clientId, this.#options.shards), request, { timeoutMs: CALL_TIMEOUT_MS }, (error, answer) => {
-      const state = error ? "failed" : outcomeOf(answer);
+      const state = error ? (error.kind === "unavailable" ? "unsent" : "failed") : outcomeOf(answer);
       span?.setAttribute(attributes.outcome, state);
       span?.end();
       if (tracked) this.#tell(key, { kind: "outcome", ...tracked, state });
@@ -140,8 +140,9 @@ export class Downlinks {
   }
 }
 
-function outcomeOf(answer: Buffer): "handed" | "offline" | "failed" {
+function outcomeOf(answer: Buffer): DownlinkOutcome {
   const outcome = decodeAnswer<P2pOutcome>(answer);
-  if (!outcome.ok) return "failed";
+  // an owner that refuses has not sent it
+  if (!outcome.ok) return "unsent";
   return outcome.state === "offline" ? "offline" : outcome.state === "unknown" ? "failed" : "handed";
 }

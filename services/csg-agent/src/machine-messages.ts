@@ -29,6 +29,8 @@ export interface CommandRequest {
   readonly execMs: number;
 }
 
+export type DownlinkOutcome = "handed" | "offline" | "failed" | "unsent";
+
 /** `answerTo`: the shell's number of the request that waits, 0 = nobody does. */
 export type GatewayMessage =
   | { readonly kind: "submit"; readonly request: CommandRequest; readonly answerTo: number }
@@ -38,8 +40,8 @@ export type GatewayMessage =
   | { readonly kind: "get"; readonly id: string; readonly answerTo: number }
   | { readonly kind: "list"; readonly limit: number; readonly answerTo: number }
   | { readonly kind: "gateway"; readonly answerTo: number }
-  /** The session owner's answer to a downlink; `failed`: no answer, it may have gone out. */
-  | { readonly kind: "outcome"; readonly id: string; readonly attempt: number; readonly state: "handed" | "offline" | "failed" }
+  /** The session owner's answer to a downlink; `failed`: no answer, it may have gone out; `unsent`: it certainly has not. */
+  | { readonly kind: "outcome"; readonly id: string; readonly attempt: number; readonly state: DownlinkOutcome }
   | { readonly kind: "receipt"; readonly id: string; readonly attempt: number; readonly delivered: boolean }
   /** The log has (or has not) taken an owed reply. */
   | { readonly kind: "replied"; readonly id: string; readonly n: number; readonly stored: boolean }

@@ -23,12 +23,12 @@ async function main(): Promise<void> {
   const bus = await Bus.connect({ url: config.nats.url, name: member, onEvent: (event) => log.warn(event) });
   const { shards, partitions } = config.layout;
   const { replicas } = config.nats;
-  await ensureLayout(bus, { shards, partitions });
+  await ensureLayout(bus, { shards, partitions, replicas });
   await ensureLog(bus, { partitions, maxBytes: config.log.maxBytes, replicas });
   await bus.ensureKv(buckets.gateways, { replicas });
   const catalog = await CatalogReader.start(bus, { replicas, log });
   const board = new MemberBoard({ bus, member, service: services.csg, heartbeatMs: config.shards.heartbeatMs, selfMs: config.shards.selfMs, deadMs: config.shards.deadMs });
-  await board.start();
+  board.start();
   const agent = new CsgAgent({ bus, board, member, catalog, config, log });
   const health = await startHealth({ ...config.health, ready: () => agent.notReady, registry: metricsRegistry });
   await agent.start();
@@ -44,7 +44,7 @@ async function main(): Promise<void> {
     log.info({ signal }, "stopping");
     board.setState("draining");
     await agent.stop();
-    await board.stop();
+    board.stop();
     await catalog.stop();
     await health.close();
     await bus.close();

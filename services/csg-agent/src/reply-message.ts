@@ -61,7 +61,7 @@ export function eventMessage(topic: string, type: string, id: string, subject: s
     topic,
     tag: type.split(".")[1] ?? "csg",
     keys: [subject].filter(isKey),
-    group: messageGroupOf(subject),
+    group: "", // a NORMAL topic: events carry their time, their order is not promised
     properties: [["content_type", "application/cloudevents+json"]],
     body: Buffer.from(JSON.stringify(event)),
   };

@@ -4,8 +4,10 @@
  */
 import { commandError } from "@hawser/csg-protocol";
 import type { PresenceEvent } from "@hawser/wire";
+import type { Command } from "./command.ts";
 import { backoff, pause, pump, unsend } from "./dispatch.ts";
 import type { GatewayTurn } from "./gateway-turn.ts";
+import type { DownlinkOutcome } from "./machine-messages.ts";
 import { resendNow } from "./take-uplink.ts";
 
 const NEVER = Number.POSITIVE_INFINITY;
@@ -86,12 +88,13 @@ function failUnqueueable(turn: GatewayTurn): void {
   }
 }
 
-export function takeOutcome(turn: GatewayTurn, id: string, attempt: number, outcome: "handed" | "offline" | "failed"): void {
+export function takeOutcome(turn: GatewayTurn, id: string, attempt: number, outcome: DownlinkOutcome): void {
   const { state, now, settings } = turn;
   const { link } = state;
   const command = state.active.get(id);
   if (outcome === "handed") return;
-  if (outcome === "failed") {
+  if (outcome === "failed" || outcome === "unsent") {
+    if (command && outcome === "unsent") forgetSend(command, attempt);
     if (command && !command.taken && command.state !== "IN_DOUBT" && command.live.resendAt !== NEVER) {
       command.live.resendAt = now + backoff(turn, command.live.resends++);
     }
@@ -110,8 +113,7 @@ export function takeOutcome(turn: GatewayTurn, id: string, attempt: number, outc
   }
   if (!command || command.taken || command.state === "IN_DOUBT") return;
   const { live } = command;
-  const at = live.maybe.indexOf(attempt);
-  if (at >= 0) live.maybe.splice(at, 1);
+  forgetSend(command, attempt);
   if (live.maybe.length > 0) {
     if (!stale) pause(command);
     return;
@@ -121,6 +123,11 @@ export function takeOutcome(turn: GatewayTurn, id: string, attempt: number, outc
   else if (command.queueTtlMs === 0) {
     turn.finalize(command, "REJECTED", { error: commandError("GATEWAY_OFFLINE", `${state.gateway} is offline`) }, "platform");
   }
+}
+
+function forgetSend({ live }: Command, attempt: number): void {
+  const at = live.maybe.indexOf(attempt);
+  if (at >= 0) live.maybe.splice(at, 1);
 }
 
 /** The client acknowledged the PUBLISH: it has arrived, but is not yet in the journal. */

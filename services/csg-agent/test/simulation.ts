@@ -8,7 +8,7 @@ import { commandError, defineMethod, type DownlinkMessage, type Lane, type Metho
 import { z } from "zod";
 import { receive } from "../src/command-machine.ts";
 import { createGateway, type GatewayState } from "../src/gateway-state.ts";
-import type { CommandRequest, GatewayEffect, GatewayMessage, Reply } from "../src/machine-messages.ts";
+import type { CommandRequest, DownlinkOutcome, GatewayEffect, GatewayMessage, Reply } from "../src/machine-messages.ts";
 import type { MachineSettings } from "../src/machine-settings.ts";
 
 export interface SimulationOptions {
@@ -290,9 +290,10 @@ export class Simulation {
 
   #down(message: DownlinkMessage, tracked: { id: string; attempt: number } | null, back: (message: GatewayMessage, delayMs: number) => void): void {
     this.#log(`down ${message.k} ${"id" in message ? message.id.slice(-4) : ""} ${tracked?.attempt ?? ""}`);
-    const outcome = (state: "handed" | "offline" | "failed"): void => {
+    const outcome = (state: DownlinkOutcome): void => {
       if (tracked) back({ kind: "outcome", ...tracked, state }, 1 + this.#random() * 30);
     };
+    if (this.#chance(0.05)) return outcome("unsent");
     if (this.#connection === 0) {
       outcome(this.#chance(0.2) ? "failed" : "offline");
       return;
