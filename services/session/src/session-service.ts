@@ -13,7 +13,7 @@ import type { CatalogReader } from "@hawser/catalog";
 import { errorLine } from "@hawser/errors";
 import type { InboxLimits } from "@hawser/inbox";
 import type { LogWriter } from "@hawser/log";
-import type { MemberBoard, ShardKeeper } from "@hawser/shards";
+import type { MemberBoard, ReleaseReason, ShardKeeper } from "@hawser/shards";
 import { counter, gauge, metricNames, type Logger } from "@hawser/telemetry";
 import { buckets, inboxStreamConfig, services } from "@hawser/wire";
 import { FilterPublisher } from "./filter-publisher.ts";
@@ -44,7 +44,7 @@ export interface SessionServiceParts {
 
 export interface ShardCallbacks {
   onAcquire(shard: number, epoch: number): Promise<void>;
-  onRelease(shard: number, epoch: number, reason: string): Promise<void>;
+  onRelease(shard: number, epoch: number, reason: ReleaseReason): Promise<void>;
 }
 
 const TICK_MS = 100;
@@ -115,7 +115,7 @@ export class SessionService {
       gauge(metricNames.sessions, { kind: "online" }, () => this.#sum((shard) => shard.online.size)),
       gauge(metricNames.sessions, { kind: "offline" }, () => this.#sum((shard) => shard.resting.size)),
     );
-    this.#keeper.start();
+    await this.#keeper.start();
   }
 
   /** Hands every shard over. */
@@ -176,11 +176,16 @@ export class SessionService {
     });
     for (const key of keys) this.#openSession(owned, key);
     inbox.filtersChanged = false;
-    await runner.load();
-    await filters.start();
-    this.#shards.set(shard, owned);
-    owned.open();
-    await bus.flush();
+    try {
+      await runner.load();
+      await filters.start();
+      this.#shards.set(shard, owned);
+      owned.open();
+      await bus.flush();
+    } catch (error) {
+      await this.#close(owned, false);
+      throw error;
+    }
     this.#askLists(owned);
     owned.proceed();
     runner.read();
@@ -195,15 +200,20 @@ export class SessionService {
     owned.resting.set(`${key.instance}/${key.clientId}`, key);
   }
 
-  async #release(shard: number, epoch: number, reason: string): Promise<void> {
+  async #release(shard: number, epoch: number, reason: ReleaseReason): Promise<void> {
     const owned = this.#shards.get(shard);
     if (!owned || owned.parts.epoch !== epoch) return;
-    const orderly = reason === "drain" || reason === "unwanted" || reason === "handover";
+    const orderly = reason !== "lost";
     await owned.close();
     if (orderly) await this.#quiet(owned);
+    await this.#close(owned, orderly);
+  }
+
+  async #close(owned: OwnedShard, orderly: boolean): Promise<void> {
+    const { shard, filters, runner } = owned.parts;
     this.#shards.delete(shard);
-    owned.parts.filters.stop();
-    await owned.parts.runner.stop(orderly);
+    filters.stop();
+    await runner.stop(orderly);
     await this.#host.closeShard(shard);
   }
 
@@ -216,7 +226,7 @@ export class SessionService {
   /** A record of the shard carries a newer epoch: somebody else has it. */
   #fenced(shard: number, epoch: number, what: string): void {
     this.#parts.logger.warn({ shard, epoch, record: what }, "another owner has taken this shard");
-    this.#release(shard, epoch, "fenced").catch((error: unknown) => this.#parts.logger.error({ shard, reason: errorLine(error) }, "release failed"));
+    this.#release(shard, epoch, "lost").catch((error: unknown) => this.#parts.logger.error({ shard, reason: errorLine(error) }, "release failed"));
   }
 
   // members
