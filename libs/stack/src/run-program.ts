@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { accessSync, constants, statSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { HawserError } from "@hawser/errors";
+import { guardChild } from "./process-guard.ts";
 
 /** Absolute path of a program on PATH. */
 export function findProgram(name: string): string | null {
@@ -40,9 +41,11 @@ export function runProgram(program: string, args: readonly string[], options: Ru
       cwd: options.cwd,
       env: options.env ?? process.env,
       stdio: ["ignore", "pipe", "pipe"],
+      detached: true,
       timeout: options.timeoutMs ?? 0,
       killSignal: "SIGKILL",
     });
+    guardChild(child);
     let stdout = "";
     let stderr = "";
     child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
