@@ -4,13 +4,14 @@
  * this process may serve at all.
  */
 import type { Bus, KvBucket, KvWatch } from "@hawser/bus";
+import { errorLine } from "@hawser/errors";
 import { buckets } from "@hawser/wire";
 import { decideShard } from "./decide-shard.ts";
 import type { MemberBoard } from "./member-board.ts";
 import { placeShards } from "./place-shards.ts";
 import { decodeShardChange, decodeShardRecord, encodeShardRecord, shardKey, type StoredShard } from "./shard-record.ts";
 
-export type ReleaseReason = "handed-over" | "draining" | "lost";
+export type ReleaseReason = "handover" | "drain" | "lost";
 
 export interface ShardKeeperOptions {
   readonly bus: Bus;
@@ -18,7 +19,8 @@ export interface ShardKeeperOptions {
   readonly service: string;
   readonly shards: number;
   readonly reconcileMs: number;
-  readonly selfMs: number;
+  /** A pause longer than this makes the keeper read everything again. Default 3 s. */
+  readonly selfMs?: number;
   /** How long the membership must be unchanged before a running shard is moved. Default 4 x 500 ms. */
   readonly settleMs?: number;
   readonly replicas?: number;
@@ -30,10 +32,12 @@ export interface ShardKeeperOptions {
 }
 
 const SETTLE_MS = 2_000;
+const SELF_MS = 3_000;
 const STEP_SOON_MS = 10;
 
 export class ShardKeeper {
   readonly #options: ShardKeeperOptions;
+  readonly #selfMs: number;
   #kv!: KvBucket;
   #watch: KvWatch | null = null;
   readonly #records = new Map<number, StoredShard>();
@@ -52,6 +56,7 @@ export class ShardKeeper {
 
   constructor(options: ShardKeeperOptions) {
     this.#options = options;
+    this.#selfMs = options.selfMs ?? SELF_MS;
   }
 
   async start(): Promise<void> {
@@ -70,7 +75,7 @@ export class ShardKeeper {
         if (connected) this.#stepSoon();
       }),
     );
-    this.#timer = setInterval(() => this.#tick(), Math.min(this.#options.reconcileMs, this.#options.selfMs / 2));
+    this.#timer = setInterval(() => this.#tick(), Math.min(this.#options.reconcileMs, this.#selfMs / 2));
     this.#stepSoon();
   }
 
@@ -94,12 +99,12 @@ export class ShardKeeper {
    * has read its shard records again.
    */
   mayServe(): boolean {
-    if (performance.now() - this.#lastTickMs > this.#options.selfMs) this.#mustReread = true;
+    if (performance.now() - this.#lastTickMs > this.#selfMs) this.#mustReread = true;
     return !this.#mustReread && this.#options.board.healthy();
   }
 
   #tick(): void {
-    if (performance.now() - this.#lastTickMs > this.#options.selfMs) this.#mustReread = true;
+    if (performance.now() - this.#lastTickMs > this.#selfMs) this.#mustReread = true;
     this.#lastTickMs = performance.now();
     void this.#reread();
   }
@@ -164,7 +169,7 @@ export class ShardKeeper {
         settled,
       });
       if (decision === "claim") this.#run(shard, () => this.#claim(shard, record));
-      else if (decision === "hand-over") this.#run(shard, () => this.#release(shard, "handed-over"));
+      else if (decision === "hand-over") this.#run(shard, () => this.#release(shard, "handover"));
       else if (decision === "free") this.#run(shard, () => this.#free(shard, record!));
       else if (decision === "lost") this.#lose(shard);
     }
@@ -173,7 +178,7 @@ export class ShardKeeper {
   #run(shard: number, work: () => Promise<void>): void {
     this.#busy.add(shard);
     work()
-      .catch((error: unknown) => this.#options.onProblem?.(`shard ${shard}: ${error instanceof Error ? error.message : String(error)}`))
+      .catch((error: unknown) => this.#options.onProblem?.(`shard ${shard}: ${errorLine(error)}`))
       .finally(() => {
         this.#busy.delete(shard);
         this.#stepSoon();
@@ -193,8 +198,8 @@ export class ShardKeeper {
     try {
       await this.#options.onAcquire(shard, epoch);
     } catch (error) {
-      this.#options.onProblem?.(`shard ${shard} could not be opened: ${error instanceof Error ? error.message : String(error)}`);
-      await this.#release(shard, "handed-over");
+      this.#options.onProblem?.(`shard ${shard} could not be opened: ${errorLine(error)}`);
+      await this.#release(shard, "handover");
     }
   }
 
@@ -234,7 +239,7 @@ export class ShardKeeper {
     if (this.#timer) clearInterval(this.#timer);
     if (this.#stepTimer) clearTimeout(this.#stepTimer);
     while (this.#busy.size > 0) await new Promise((resolve) => setTimeout(resolve, 5));
-    await Promise.allSettled(this.owned().map((shard) => this.#release(shard, "draining")));
+    await Promise.allSettled(this.owned().map((shard) => this.#release(shard, "drain")));
     this.stop();
   }
 
