@@ -52,7 +52,7 @@ export class CsgAgent {
       reconcileMs: config.shards.reconcileMs,
       selfMs: config.shards.selfMs,
       replicas,
-      onProblem: (problem) => log.warn({ problem }, "shards"),
+      log,
       onAcquire: (shard, epoch) => this.#acquire(shard, epoch),
       onRelease: (shard) => this.#release(shard),
     });
@@ -125,6 +125,7 @@ export class CsgAgent {
     this.#started = false;
     await this.#keeper.drain();
     this.actors.stop();
+    this.actors.host.stop();
     await this.#log.flushed();
     await this.#log.stop();
     this.#downlinks.stop();

@@ -34,6 +34,8 @@ export interface ActorsOptions {
 }
 
 const TIMER_MS = 100;
+/** An actor that failed or is still being loaded gets its tick again. */
+const TICK_AGAIN_MS = 5_000;
 const IDLE_MS = 120_000;
 /** Commands for one gateway in its mailbox: above a full queue of it, so that QUEUE_FULL is said, not busy. */
 const MAILBOX_LIMIT = 2_048;
@@ -55,7 +57,6 @@ export class GatewayActors {
     this.host = new ActorHost<GatewayState, GatewayMessage, GatewayEffect>({
       bus: options.bus,
       bucket: buckets.gateways,
-      service: "csg",
       epochOf: options.epochOf,
       mayServe: options.mayServe,
       onStale: options.onStale,
@@ -133,7 +134,9 @@ export class GatewayActors {
     for (const token of this.#deadlines.due(now)) {
       const key = this.#keys.get(token);
       if (!key) continue;
-      if (this.host.tell(key, { kind: "tick" }) === "busy") this.#deadlines.set(token, now + TIMER_MS);
+      const told = this.host.tell(key, { kind: "tick" });
+      if (told === "fenced") this.#keys.delete(token);
+      else if (told === "busy" || this.host.peek(key) === undefined) this.#deadlines.set(token, now + TICK_AGAIN_MS);
     }
   }
 
