@@ -23,7 +23,7 @@ export interface OutboundOwner {
 const PUBACK = 4;
 const PUBREC = 5;
 const PUBREL_BYTE = 0x62;
-/** A burst of one tick is handed to the socket in parts of this size, so that only what the client does not take counts as slow. */
+/** A burst of one tick is handed to the socket in parts of at most this size: only what the client does not take counts as slow. */
 const EARLY_FLUSH_BYTES = 65_536;
 
 const ack: AckFields = { packetId: 0, reasonCode: 0 };
@@ -34,6 +34,7 @@ export class OutboundFlow {
   readonly #level: ProtocolLevel;
   readonly #maximumPacketBytes: number;
   readonly #maxInFlight: number;
+  readonly #earlyFlushBytes: number;
   #window: OutboundWindow | null = null;
   /** Items of QoS 0 messages that the next flush writes. */
   #unwritten: OutboundItem[] | null = null;
@@ -43,6 +44,7 @@ export class OutboundFlow {
     this.#output = output;
     this.#level = level;
     this.#maximumPacketBytes = maximumPacketBytes === 0 ? Number.POSITIVE_INFINITY : maximumPacketBytes;
+    this.#earlyFlushBytes = Math.min(EARLY_FLUSH_BYTES, owner.settings.slowConsumerBytes / 2);
     this.#maxInFlight = Math.min(owner.settings.outboundWindowMessages, receiveMaximum);
   }
 
@@ -81,7 +83,7 @@ export class OutboundFlow {
 
   #deliverQos0(publish: OutgoingPublish, options: DeliverOptions): DeliverResult {
     const { observer, settings } = this.#owner;
-    if (this.#output.pendingBytes > EARLY_FLUSH_BYTES) this.#output.flush();
+    if (this.#output.pendingBytes > this.#earlyFlushBytes) this.#output.flush();
     if (this.#output.unsentBytes > settings.slowConsumerBytes) {
       observer.droppedQos0(1);
       return "dropped";
@@ -125,7 +127,7 @@ export class OutboundFlow {
         this.#report(next, "expired", 0);
         continue;
       }
-      if (this.#output.pendingBytes > EARLY_FLUSH_BYTES) this.#output.flush();
+      if (this.#output.pendingBytes > this.#earlyFlushBytes) this.#output.flush();
       if (this.#output.unsentBytes > this.#owner.settings.slowConsumerBytes) break;
       const entry = window.take();
       if (entry === null) break;
