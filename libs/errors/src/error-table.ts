@@ -60,6 +60,7 @@ export const errorTable = {
   HAWSER_E_KEEP_ALIVE: { message: "keep alive timeout", retryable: true, mqtt5: 0x8d },
   HAWSER_E_CONNECT_TIMEOUT: { message: "no CONNECT in time", retryable: true },
   HAWSER_E_TAKEN_OVER: { message: "clientId conflict", retryable: false, mqtt5: 0x8e },
+  HAWSER_E_KICKED: { message: "closed by an operator", retryable: true, mqtt5: 0x98 },
   HAWSER_E_SHUTTING_DOWN: { message: "the server is shutting down", retryable: true, mqtt5: 0x8b, mqtt3: 3 },
   HAWSER_E_SLOW_CONSUMER: { message: "the client reads too slowly", retryable: true, mqtt5: 0x97 },
 

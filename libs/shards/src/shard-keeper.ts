@@ -28,7 +28,7 @@ export interface ShardKeeperOptions {
   readonly onAcquire: (shard: number, epoch: number) => Promise<void>;
   /** Finish what is in hand (not when lost), write what must be written, forget the shard. */
   readonly onRelease: (shard: number, epoch: number, reason: ReleaseReason) => Promise<void>;
-  readonly onProblem?: (problem: string) => void;
+  readonly log?: { warn(fields: object, text: string): void };
 }
 
 const SETTLE_MS = 2_000;
@@ -178,7 +178,7 @@ export class ShardKeeper {
   #run(shard: number, work: () => Promise<void>): void {
     this.#busy.add(shard);
     work()
-      .catch((error: unknown) => this.#options.onProblem?.(`shard ${shard}: ${errorLine(error)}`))
+      .catch((error: unknown) => this.#options.log?.warn({ shard, error: errorLine(error) }, "shard"))
       .finally(() => {
         this.#busy.delete(shard);
         this.#stepSoon();
@@ -198,7 +198,7 @@ export class ShardKeeper {
     try {
       await this.#options.onAcquire(shard, epoch);
     } catch (error) {
-      this.#options.onProblem?.(`shard ${shard} could not be opened: ${errorLine(error)}`);
+      this.#options.log?.warn({ shard, error: errorLine(error) }, "shard could not be opened");
       await this.#release(shard, "handover");
     }
   }

@@ -1,9 +1,9 @@
 /**
- * The clients of this process, by connection and by number, and the end of each: its subscriptions
+ * The clients of this process by number, and the end of each: its subscriptions
  * leave the index at once, its will is published if it did not say goodbye [MQTT-3.1.2-8], and the
  * session owner is told when its appends are resolved.
  */
-import type { ConnectPacketInfo, MqttConnection, WillMessage } from "@hawser/mqtt";
+import type { ClosedInfo, ConnectPacketInfo, WillInfo } from "@hawser/mqtt";
 import type { ShardCaller } from "@hawser/shards";
 import { encodeFrame, SessionVerb, type ClosedNotice } from "@hawser/wire";
 import type { Client } from "./client.ts";
@@ -15,12 +15,11 @@ const OWNER_PATIENCE_MS = 15_000;
 export class ClientRegistry {
   readonly #sessions: ShardCaller;
   readonly #fanOut: FanOut;
-  readonly #publishWill: (client: Client, will: WillMessage) => void;
-  readonly #byConnection = new Map<MqttConnection, Client>();
+  readonly #publishWill: (client: Client, will: WillInfo) => void;
   readonly #byNumber = new Map<number, Client>();
-  readonly #wills = new Map<Client, WillMessage>();
+  readonly #wills = new Map<Client, WillInfo>();
 
-  constructor(sessions: ShardCaller, fanOut: FanOut, publishWill: (client: Client, will: WillMessage) => void) {
+  constructor(sessions: ShardCaller, fanOut: FanOut, publishWill: (client: Client, will: WillInfo) => void) {
     this.#sessions = sessions;
     this.#fanOut = fanOut;
     this.#publishWill = publishWill;
@@ -34,16 +33,11 @@ export class ClientRegistry {
     return this.#byNumber.values();
   }
 
-  of(connection: MqttConnection): Client | undefined {
-    return this.#byConnection.get(connection);
-  }
-
   numbered(number: number): Client | undefined {
     return this.#byNumber.get(number);
   }
 
   add(client: Client): void {
-    this.#byConnection.set(client.connection, client);
     this.#byNumber.set(client.number, client);
   }
 
@@ -52,17 +46,16 @@ export class ClientRegistry {
   }
 
   remove(client: Client): void {
-    this.#byConnection.delete(client.connection);
     this.#byNumber.delete(client.number);
     this.#wills.delete(client);
   }
 
   /** The connection has ended. Called once per client. */
-  over(client: Client, goodbye: boolean, sessionExpirySeconds?: number): void {
+  over(client: Client, why: Pick<ClosedInfo, "goodbye" | "will" | "sessionExpirySeconds">): void {
     client.closed = true;
     this.#fanOut.removeAll(client);
     const will = this.#wills.get(client);
-    if (will && !goodbye) this.#publishWill(client, will);
+    if (will && why.will === "publish") this.#publishWill(client, will);
     client.whenResolved(() => {
       this.remove(client);
       if (client.sequence === "") return;
@@ -70,8 +63,8 @@ export class ClientRegistry {
         instance: client.instance.id,
         clientId: client.clientId,
         sequence: client.sequence,
-        goodbye,
-        ...(sessionExpirySeconds === undefined ? {} : { sessionExpirySeconds }),
+        goodbye: why.goodbye,
+        ...(why.sessionExpirySeconds === undefined ? {} : { sessionExpirySeconds: why.sessionExpirySeconds }),
       };
       // unanswered: the owner finds out from the next attach list, which lacks this connection
       this.#sessions.call(

@@ -79,3 +79,10 @@ export interface ClientIdentity {
   readonly partition: number;
   readonly sessionExpirySeconds: number;
 }
+
+/** What the ingress keeps with a connection; `client` is null until CONNECT has been understood. */
+export interface ConnectionContext {
+  /** `ip:port` */
+  readonly remoteAddress: string;
+  client: Client | null;
+}

@@ -4,8 +4,9 @@
  * publishes are resolved; only then CONNACK leaves.
  */
 import { randomBytes } from "node:crypto";
-import { decideConnect, type CatalogReader } from "@hawser/catalog";
-import type { ConnectPacketInfo, MqttConnection } from "@hawser/mqtt";
+import { authenticate, instanceOf, type CatalogReader, type ConnectRules } from "@hawser/catalog";
+import type { ErrorCode } from "@hawser/errors";
+import { refusalOf, type ConnectAccept, type ConnectPacketInfo, type MqttConnection } from "@hawser/mqtt";
 import type { ShardCaller } from "@hawser/shards";
 import {
   decodeAnswer,
@@ -16,7 +17,7 @@ import {
   type ConnectGrant,
   type ConnectRequest,
 } from "@hawser/wire";
-import { Client } from "./client.ts";
+import { Client, type ConnectionContext } from "./client.ts";
 import type { ClientRegistry } from "./client-registry.ts";
 import type { FanOut } from "./fan-out.ts";
 import type { IngressTelemetry } from "./ingress-telemetry.ts";
@@ -26,6 +27,8 @@ export interface ConnectPathParts {
   readonly shards: number;
   readonly partitions: number;
   readonly defaultInstance: string;
+  readonly maxConnections: number;
+  readonly clientIdRules: ConnectRules;
   readonly maxKeepAliveSeconds: number;
   readonly maxSessionExpirySeconds: number;
   readonly catalog: CatalogReader;
@@ -49,28 +52,34 @@ export class ConnectPath {
   }
 
   connect(connection: MqttConnection, request: ConnectPacketInfo): void {
-    const { catalog, telemetry } = this.#parts;
-    const decision = decideConnect(catalog, request, { defaultInstance: this.#parts.defaultInstance });
-    if (!decision.ok) {
-      telemetry.connectRefused(decision.reason, request.clientId, connection.remoteAddress);
-      return connection.refuseConnect(decision.refusal);
-    }
+    const { catalog, clients, maxConnections } = this.#parts;
+    const link = connection.context as ConnectionContext;
+    const refuse = (code: ErrorCode, reason: string, detail = ""): void => {
+      this.#parts.telemetry.connectRefused(reason, request.clientId, link.remoteAddress, detail);
+      connection.refuseConnect(refusalOf(code));
+    };
+    if (clients.size >= maxConnections) return refuse("HAWSER_E_QUOTA", "too-many-connections");
+    if (catalog.instances().length === 0) return refuse("HAWSER_E_CATALOG_MISSING", "catalogue-missing");
+    const instance = catalog.instance(instanceOf(request.userName, this.#parts.defaultInstance));
     // [MQTT-3.1.3-6]: a client without an id gets one of its own; 3.1.1 only with clean session [MQTT-3.1.3-8]
-    const assigned = request.clientId === "";
+    const assigned = request.clientId === "" && instance?.profile === "plain" && (request.level === 5 || request.cleanStart);
     const clientId = assigned ? `auto-${randomBytes(12).toString("base64url")}` : request.clientId;
+    const decision = authenticate(instance, { clientId, userName: request.userName, password: request.password }, this.#parts.clientIdRules);
+    if (!decision.ok) return refuse(decision.code, decision.reason, decision.detail);
     const client = new Client({
       number: ++this.#number,
       channelId: `${this.#parts.member}-${this.#number}`,
       connection,
-      instance: decision.instance,
+      instance: instance!,
       clientId,
-      device: decision.device,
-      clientIp: connection.remoteAddress,
+      device: decision.principal.device,
+      clientIp: link.remoteAddress,
       level: request.level,
-      shard: shardOf(decision.instance.id, clientId, this.#parts.shards),
-      partition: partitionOf(decision.instance.id, clientId, this.#parts.partitions),
+      shard: shardOf(instance!.id, clientId, this.#parts.shards),
+      partition: partitionOf(instance!.id, clientId, this.#parts.partitions),
       sessionExpirySeconds: this.#sessionExpiry(request),
     });
+    link.client = client;
     this.#askOwner(client, request, assigned);
   }
 
@@ -99,9 +108,9 @@ export class ConnectPath {
       const answer = error ? null : decodeAnswer<ConnectGrant>(bytes);
       if (!answer || !answer.ok) {
         const reason = answer ? answer.reason : "session-owner-unavailable";
-        this.#parts.telemetry.connectRefused(reason, client.clientId, client.clientIp);
+        this.#parts.telemetry.connectRefused(reason, client.clientId, client.clientIp, "");
         this.#parts.clients.remove(client);
-        return client.connection.refuseConnect("server-unavailable");
+        return client.connection.refuseConnect(refusalOf("HAWSER_E_UNAVAILABLE"));
       }
       this.#accept(client, request, answer, assigned);
     });
@@ -110,13 +119,13 @@ export class ConnectPath {
   #accept(client: Client, request: ConnectPacketInfo, grant: ConnectGrant, assigned: boolean): void {
     client.sequence = grant.sequence;
     // gone while the owner was asked: the owner must still learn that it is over
-    if (client.connection.closed) return this.#parts.clients.over(client, false);
+    if (client.connection.isClosed) return this.#parts.clients.over(client, { goodbye: false, will: "discard" });
     for (const subscription of grant.subscriptions) this.#parts.fanOut.subscribe(client, subscription);
     const answer = (): void => {
       client.connection.acceptConnect({
         sessionPresent: grant.sessionPresent,
         ...(assigned ? { assignedClientId: client.clientId } : {}),
-        ...(client.level === 5 ? this.#properties(client, request) : {}),
+        ...this.#limits(client, request),
       });
       this.#parts.clients.accepted(client, request);
       this.#parts.telemetry.connected(client);
@@ -125,10 +134,13 @@ export class ConnectPath {
     else this.#parts.flush().then(answer, answer);
   }
 
-  #properties(client: Client, request: ConnectPacketInfo): { serverKeepAliveSeconds?: number; sessionExpirySeconds?: number } {
+  #limits(client: Client, request: ConnectPacketInfo): Partial<ConnectAccept> {
     const { maxKeepAliveSeconds } = this.#parts;
     const capped = request.keepAliveSeconds === 0 || request.keepAliveSeconds > maxKeepAliveSeconds;
     return {
+      // these come with the sessions; an MQTT 5 client is told
+      retainAvailable: false,
+      sharedSubscriptionAvailable: false,
       ...(capped ? { serverKeepAliveSeconds: maxKeepAliveSeconds } : {}),
       ...(client.sessionExpirySeconds !== request.sessionExpirySeconds ? { sessionExpirySeconds: client.sessionExpirySeconds } : {}),
     };

@@ -7,17 +7,12 @@
  * A persistent session gets what is effectively QoS 1 or 2 from its inbox only, never also live.
  */
 import type { CompiledInstance } from "@hawser/catalog";
-import { OutgoingPublish, TopicIndex } from "@hawser/mqtt";
+import { TopicIndex, type OutgoingPublish } from "@hawser/mqtt";
 import { decodeEnvelope, filterSubjects, type Qos, type StoredSubscription } from "@hawser/wire";
 import type { Client } from "./client.ts";
 import type { LiveBus } from "./live-bus.ts";
 import { outgoingOf } from "./outgoing.ts";
 import type { IngressTelemetry } from "./ingress-telemetry.ts";
-
-interface Subscriber {
-  readonly client: Client;
-  readonly subscription: StoredSubscription;
-}
 
 export class FanOut {
   readonly #live: LiveBus;
@@ -69,7 +64,7 @@ export class FanOut {
     const span = this.#telemetry.startDeliver(envelope);
     let outgoing: OutgoingPublish | null = null;
     const receivers = new Map<Client, Merged>();
-    index.match(envelope.topic, (client, subscription) => merge(receivers, { client, subscription }));
+    index.match(envelope.topic, (client, subscription) => merge(receivers, client, subscription));
     for (const [client, merged] of receivers) {
       if (merged.noLocal && envelope.sender === client.clientId) continue;
       const qos = Math.min(merged.qos, envelope.qos) as Qos;
@@ -95,7 +90,7 @@ interface Merged {
 }
 
 /** Overlapping filters of one client: one delivery, at the highest QoS, with all identifiers [MQTT-3.3.4-2, -3]. */
-function merge(receivers: Map<Client, Merged>, { client, subscription }: Subscriber): void {
+function merge(receivers: Map<Client, Merged>, client: Client, subscription: StoredSubscription): void {
   const known = receivers.get(client);
   if (!known) {
     receivers.set(client, {

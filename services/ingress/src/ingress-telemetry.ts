@@ -17,10 +17,10 @@ import {
   type Metric,
   type Span,
 } from "@hawser/telemetry";
-import { userPropertyOf } from "@hawser/mqtt";
 import type { Envelope } from "@hawser/wire";
 import type { Client } from "./client.ts";
 import type { PublishedMessage } from "./publish-path.ts";
+import { traceparentIn } from "./trace-property.ts";
 
 /** The span of a publish and the context its envelope carries. */
 export class PublishSpan {
@@ -58,10 +58,9 @@ export class IngressTelemetry {
 
   startPublish(client: Client, packet: PublishedMessage): PublishSpan | null {
     this.#publishesIn[packet.qos]!.add(1);
-    const traceparent = packet.properties ? userPropertyOf(packet.properties, "traceparent") : null;
     const parent = parentOf(packet.topic);
     const name = isP2pTopic(packet.topic) ? spanNames.publishP2p : spanNames.publish;
-    const span = startEdgeSpan(spanName(name, { parent }), SpanKind.CONSUMER, traceparent, {
+    const span = startEdgeSpan(spanName(name, { parent }), SpanKind.CONSUMER, traceparentIn(packet.properties), {
       [attributes.system]: systems.mqtt,
       [attributes.operationName]: "publish",
       [attributes.clientId]: client.clientId,
@@ -88,9 +87,9 @@ export class IngressTelemetry {
     this.#log.debug({ clientId: client.clientId, clientIp: client.clientIp, level: client.level }, "connected");
   }
 
-  connectRefused(reason: string, clientId: string, clientIp: string): void {
+  connectRefused(reason: string, clientId: string, clientIp: string, detail: string): void {
     this.#count(metricNames.connects, { outcome: reason });
-    this.#log.warn({ reason, clientId, clientIp }, "connect refused");
+    this.#log.warn({ reason, clientId, clientIp, detail }, "connect refused");
   }
 
   closed(clientId: string, clientIp: string, reason: string): void {
@@ -98,9 +97,9 @@ export class IngressTelemetry {
     this.#log.debug({ reason, clientId, clientIp }, "connection closed");
   }
 
-  malformed(reason: string, clientIp: string): void {
+  malformed(reason: string): void {
     this.#count(metricNames.malformedPackets, { reason });
-    this.#log.warn({ reason, clientIp }, "connection closed for what it sent");
+    this.#log.warn({ reason }, "connection closed for what it sent");
   }
 
   publishRefused(client: Client, reason: string, topic: string): void {

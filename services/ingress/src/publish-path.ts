@@ -3,7 +3,7 @@
  * publish is completed when every durable destination is safe and, for a live topic, the NATS
  * flush of its tick has returned. QoS 2 goes live only after its append is safe.
  */
-import { ReasonCode, type InboundPublish, type InboundSlot, forwardableProperties } from "@hawser/mqtt";
+import { closeReasonOf, forwardableProperties, reasonCodes, type InboundPublish, type InboundSlot } from "@hawser/mqtt";
 import type { LogWriter } from "@hawser/log";
 import type { ShardCaller } from "@hawser/shards";
 import {
@@ -54,11 +54,11 @@ export class PublishPath {
   /** @param slot null for QoS 0 and for a will: nobody is answered */
   publish(client: Client, packet: PublishedMessage, slot: InboundSlot | null): void {
     if (packet.payload.length > this.#parts.maxPayloadBytes && client.instance.profile !== "plain") {
-      return this.#refuse(client, slot, ReasonCode.packetTooLarge, "payload-too-large", packet.topic);
+      return this.#refuse(client, slot, reasonCodes.packetTooLarge, "payload-too-large", packet.topic);
     }
     const route = this.#routes.route(client.instance, packet.topic);
     if (route.kind === "refused") return this.#refuse(client, slot, route.code, route.reason, packet.topic);
-    if (route.kind === "ignored") return slot ? client.connection.completePublish(slot, ReasonCode.success) : undefined;
+    if (route.kind === "ignored") return slot ? client.connection.completePublish(slot, reasonCodes.success) : undefined;
     const span = this.#parts.telemetry.startPublish(client, packet);
     if (slot) client.begin();
     if (route.kind === "ordinary") this.#ordinary(client, packet, slot, route, span);
@@ -142,7 +142,7 @@ export class PublishPath {
     if (client.instance.profile !== "plain" && route.device !== client.device) {
       if (slot) client.end();
       span?.end();
-      return this.#refuse(client, slot, ReasonCode.notAuthorized, "foreign-device-level", packet.topic);
+      return this.#refuse(client, slot, reasonCodes.notAuthorized, "foreign-device-level", packet.topic);
     }
     const envelope = this.#envelope(client, packet, null, span);
     if (route.liveSubject) this.#parts.live.publish(route.liveSubject, envelope, null);
@@ -160,23 +160,24 @@ export class PublishPath {
     if (!slot) return;
     client.end();
     if (client.closed) return;
-    if (outcome === "stored") client.connection.completePublish(slot, ReasonCode.success);
-    else if (outcome === "offline") client.connection.completePublish(slot, ReasonCode.noMatchingSubscribers);
-    // an actor's no is final: sending the same message again would not change it
-    else if (outcome === "rejected") client.connection.completePublish(slot, ReasonCode.implementationSpecificError);
-    else if (outcome === "refused" && client.level === 5) client.connection.completePublish(slot, ReasonCode.quotaExceeded);
+    if (outcome === "stored") client.connection.completePublish(slot, reasonCodes.success);
+    else if (outcome === "offline") client.connection.completePublish(slot, reasonCodes.noMatchingSubscribers);
+    // an actor's no is final: a 3.x client, which cannot be told, would only send the same again
+    else if (outcome === "rejected") {
+      client.connection.completePublish(slot, client.level === 5 ? reasonCodes.implementationSpecificError : reasonCodes.success);
+    }
+    else if (outcome === "refused" && client.level === 5) client.connection.completePublish(slot, reasonCodes.quotaExceeded);
     else {
       this.#parts.telemetry.publishFailed(client, outcome);
-      client.connection.close(outcome === "refused" ? "quota-exceeded" : "unspecified-error");
+      client.connection.close(closeReasonOf(outcome === "refused" ? "HAWSER_E_LOG_REFUSED" : "HAWSER_E_LOG_AMBIGUOUS"));
     }
   }
 
   /** MQTT 5 is told why; 3.1.1 has no words for it, its connection is closed. */
   #refuse(client: Client, slot: InboundSlot | null, code: number, reason: string, topic: string): void {
     this.#parts.telemetry.publishRefused(client, reason, topic);
-    if (client.level === 5) {
-      if (slot) client.connection.completePublish(slot, code);
-    } else client.connection.close("refused-publish");
+    if (slot) client.connection.completePublish(slot, code);
+    else if (client.level !== 5 && !client.closed) client.connection.close({ reasonCode: code, reason: "publish refused" });
   }
 }
 

@@ -8,7 +8,7 @@
 import type { CompiledInstance } from "@hawser/catalog";
 import { checkTopicName, p2pTarget, parentOf } from "@hawser/rules";
 import { topicSubject, type DestinationSet } from "@hawser/wire";
-import { ReasonCode } from "@hawser/mqtt";
+import { reasonCodes } from "@hawser/mqtt";
 
 export type Route =
   | { readonly kind: "ordinary"; readonly subject: string; readonly qos0: DestinationSet | null; readonly acknowledged: DestinationSet | null }
@@ -28,16 +28,16 @@ const PLAIN_MAX_TOPIC_LENGTH = 65_535;
 
 export function routePublish(instance: CompiledInstance, topic: string, limits: TopicLimits): Route {
   if (IGNORED_TOPICS.has(topic)) return { kind: "ignored" };
-  if (topic.startsWith("$")) return { kind: "refused", code: ReasonCode.topicNameInvalid, reason: "reserved-topic" };
+  if (topic.startsWith("$")) return { kind: "refused", code: reasonCodes.topicNameInvalid, reason: "reserved-topic" };
   const maxLength = instance.profile === "plain" ? PLAIN_MAX_TOPIC_LENGTH : limits.maxTopicLength;
   const problem = checkTopicName(topic, { maxLength });
   // in the plain profile `a/p2p` is a topic like any other
   if (problem !== null && !(problem === "p2p" && instance.profile === "plain")) {
-    return { kind: "refused", code: ReasonCode.topicNameInvalid, reason: `topic-${problem}` };
+    return { kind: "refused", code: reasonCodes.topicNameInvalid, reason: `topic-${problem}` };
   }
   const target = p2pTarget(topic);
   const parent = parentOf(topic);
-  if (!instance.hasParent(parent)) return { kind: "refused", code: ReasonCode.topicNameInvalid, reason: "unknown-parent-topic" };
+  if (!instance.hasParent(parent)) return { kind: "refused", code: reasonCodes.topicNameInvalid, reason: "unknown-parent-topic" };
   if (target !== null) return { kind: "p2p", target, destinations: instance.destinations(parent, true, true) };
   const actor = instance.actorService(parent);
   const subject = topicSubject(instance.id, topic);

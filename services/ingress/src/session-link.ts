@@ -5,7 +5,8 @@
  * this process, because somebody else may hold its clients by now.
  */
 import type { Bus, BusMessage, Subscription } from "@hawser/bus";
-import type { OutboundItem } from "@hawser/mqtt";
+import { closeReasonOf, type OutboundItem, type UndeliveredItem } from "@hawser/mqtt";
+import type { ErrorCode } from "@hawser/errors";
 import type { ShardCaller, ShardDirectory } from "@hawser/shards";
 import {
   decodeAnswer,
@@ -38,6 +39,11 @@ export interface DeliveryItem {
 const ATTACH_TIMEOUT_MS = 5_000;
 const ATTACH_PATIENCE_MS = 30_000;
 const OK = encodeAnswer({ ok: true });
+const closeCodes = {
+  takeover: "HAWSER_E_TAKEN_OVER",
+  kicked: "HAWSER_E_KICKED",
+  "session-lost": "HAWSER_E_SHUTTING_DOWN",
+} as const satisfies Record<CloseOrder["reason"], ErrorCode>;
 
 export interface SessionLinkParts {
   readonly member: string;
@@ -78,7 +84,7 @@ export class SessionLink {
   #close(order: CloseOrder, message: BusMessage): void {
     const client = this.#parts.clients.numbered(order.connection);
     if (!client) return void message.respond(OK);
-    client.connection.close(order.reason);
+    client.connection.close(closeReasonOf(closeCodes[order.reason]));
     client.whenResolved(() => message.respond(OK));
   }
 
@@ -93,7 +99,10 @@ export class SessionLink {
       if (!client || client.closed || (client.sequence !== receiver.sequence && client.sequence !== "")) continue;
       const item: DeliveryItem = { position: receiver.position, receiptTo: delivery.receiptTo, token: delivery.token };
       const { qos, retain, redelivery: dup, identifiers } = receiver;
-      if (client.connection.deliver(outgoing, { qos, retain, dup, identifiers, item }) === "queued") handed = true;
+      const result = client.connection.deliver(outgoing, { qos, retain, dup, identifiers, item });
+      if (result === "queued") handed = true;
+      // what the client cannot take, or what has expired, is over [MQTT-3.1.2-25]
+      else if (result === "too-large" || result === "expired") this.#acknowledge(client, item);
     }
     span?.end();
     if (message.reply) message.respond(handed ? OK : encodeAnswer({ ok: false, code: "stale", reason: "no such connection" }));
@@ -101,9 +110,12 @@ export class SessionLink {
 
   /** An outgoing message has reached its end: the client has it, or the connection is gone. */
   delivered(client: Client, outbound: OutboundItem): void {
-    const item = outbound as DeliveryItem | null;
-    if (!item) return;
+    const item = outbound as DeliveryItem;
     if (item.receiptTo !== "") this.#receipt(item, "delivered");
+    this.#acknowledge(client, item);
+  }
+
+  #acknowledge(client: Client, item: DeliveryItem): void {
     if (item.position === 0) return;
     const positions = this.#acks.get(client);
     if (positions) positions.push(item.position);
@@ -113,9 +125,9 @@ export class SessionLink {
     setImmediate(() => this.#sendAcks());
   }
 
-  undelivered(items: readonly OutboundItem[]): void {
+  undelivered(items: readonly UndeliveredItem[]): void {
     for (const outbound of items) {
-      const item = outbound as DeliveryItem | null;
+      const item = outbound.item as DeliveryItem | null;
       if (item && item.receiptTo !== "" && item.position === 0) this.#receipt(item, "offline");
     }
   }
@@ -163,7 +175,7 @@ export class SessionLink {
       if (error) return;
       const answer = decodeAnswer<AttachOutcome>(bytes);
       if (!answer.ok) return;
-      for (const { connection } of answer.refused) this.#parts.clients.numbered(connection)?.connection.close("takeover");
+      for (const { connection } of answer.refused) this.#parts.clients.numbered(connection)?.connection.close(closeReasonOf("HAWSER_E_TAKEN_OVER"));
     });
   }
 

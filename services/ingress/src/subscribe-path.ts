@@ -3,7 +3,7 @@
  * and SUBACK leaves when the NATS flush has returned and, for a persistent session, when the owner
  * has stored it and every router knows it: nothing acknowledged to a publisher after SUBACK is missed.
  */
-import { ReasonCode, type MqttConnection, type SubscribeInfo, type UnsubscribeInfo } from "@hawser/mqtt";
+import { reasonCodes, type SubscribeRequest as SubscribePacket, type UnsubscribeRequest as UnsubscribePacket } from "@hawser/mqtt";
 import { checkTopicFilter, p2pFilterAllowed, parentOf } from "@hawser/rules";
 import type { ShardCaller } from "@hawser/shards";
 import { decodeAnswer, encodeFrame, SessionVerb, type StoredSubscription, type SubscribeRequest, type UnsubscribeRequest } from "@hawser/wire";
@@ -33,7 +33,7 @@ export class SubscribePath {
     this.#parts = parts;
   }
 
-  subscribe(client: Client, request: SubscribeInfo): void {
+  subscribe(client: Client, request: SubscribePacket): void {
     const granted: StoredSubscription[] = [];
     const codes: number[] = [];
     for (const wanted of request.subscriptions) {
@@ -56,7 +56,7 @@ export class SubscribePath {
     }
     const finish = (failed: boolean): void => {
       if (client.closed) return;
-      const answer = failed ? codes.map((code) => (code <= 2 ? ReasonCode.unspecifiedError : code)) : codes;
+      const answer = failed ? codes.map((code) => (code <= 2 ? reasonCodes.unspecifiedError : code)) : codes;
       client.connection.answerSubscribe(request.packetId, answer);
     };
     if (granted.length === 0) return finish(false);
@@ -73,9 +73,9 @@ export class SubscribePath {
     this.#ask(client, SessionVerb.subscribe, request, finish);
   }
 
-  unsubscribe(client: Client, request: UnsubscribeInfo): void {
+  unsubscribe(client: Client, request: UnsubscribePacket): void {
     const codes = request.filters.map((filter) =>
-      this.#parts.fanOut.unsubscribe(client, filter) ? ReasonCode.success : ReasonCode.noSubscriptionExisted,
+      this.#parts.fanOut.unsubscribe(client, filter) ? reasonCodes.success : reasonCodes.noSubscriptionExisted,
     );
     const finish = (): void => {
       if (!client.closed) client.connection.answerUnsubscribe(request.packetId, codes);
@@ -96,18 +96,17 @@ export class SubscribePath {
 
   #refusal(client: Client, filter: string): { code: number; reason: string } | null {
     const { instance } = client;
-    const v5 = client.level === 5;
-    const refuse = (code: number, reason: string) => ({ code: v5 ? code : ReasonCode.unspecifiedError, reason });
-    if (filter.startsWith("$share/")) return refuse(ReasonCode.sharedSubscriptionsNotSupported, "shared-subscription");
+    const refuse = (code: number, reason: string) => ({ code, reason });
+    if (filter.startsWith("$share/")) return refuse(reasonCodes.sharedSubscriptionsNotSupported, "shared-subscription");
     const plain = instance.profile === "plain";
     const problem = checkTopicFilter(filter, { maxLength: plain ? PLAIN_MAX_FILTER_LENGTH : this.#parts.maxTopicLength });
-    if (problem !== null) return refuse(ReasonCode.topicFilterInvalid, `filter-${problem}`);
-    if (plain) return this.#parts.denied.has(filter) ? refuse(ReasonCode.notAuthorized, "denied-by-setting") : null;
+    if (problem !== null) return refuse(reasonCodes.topicFilterInvalid, `filter-${problem}`);
+    if (plain) return this.#parts.denied.has(filter) ? refuse(reasonCodes.notAuthorized, "denied-by-setting") : null;
     // P2P messages need no subscription and match no filter; asking for somebody else's is refused
-    if (!p2pFilterAllowed(filter, client.clientId)) return refuse(ReasonCode.notAuthorized, "foreign-p2p-topic");
-    if (!instance.hasParent(parentOf(filter))) return refuse(ReasonCode.notAuthorized, "unknown-parent-topic");
+    if (!p2pFilterAllowed(filter, client.clientId)) return refuse(reasonCodes.notAuthorized, "foreign-p2p-topic");
+    if (!instance.hasParent(parentOf(filter))) return refuse(reasonCodes.notAuthorized, "unknown-parent-topic");
     if (!client.subscriptions.has(filter) && client.subscriptions.size >= this.#parts.maxSubscriptions) {
-      return refuse(ReasonCode.quotaExceeded, "too-many-subscriptions");
+      return refuse(reasonCodes.quotaExceeded, "too-many-subscriptions");
     }
     return null;
   }

@@ -1,0 +1,243 @@
+/**
+ * The ingress: sockets and MQTT on one side, owners, log and live subjects on the other. What a
+ * connection does is in the paths (connect, publish, subscribe); this class wires them.
+ */
+import type { Bus } from "@hawser/bus";
+import type { CatalogReader } from "@hawser/catalog";
+import type { Config } from "@hawser/config";
+import { LogWriter } from "@hawser/log";
+import { closeReasonOf, MqttAcceptor, type ConnectionHandler, type MqttConnection } from "@hawser/mqtt";
+import { MemberBoard, ShardCaller, ShardDirectory } from "@hawser/shards";
+import { counter, metricNames, type Logger } from "@hawser/telemetry";
+import { services, subjects } from "@hawser/wire";
+import { ActorPath } from "./actor-path.ts";
+import type { Client, ConnectionContext } from "./client.ts";
+import { ClientRegistry } from "./client-registry.ts";
+import { ConnectPath } from "./connect-path.ts";
+import { FanOut } from "./fan-out.ts";
+import { IngressTelemetry } from "./ingress-telemetry.ts";
+import { Listener } from "./listener.ts";
+import { LiveBus } from "./live-bus.ts";
+import { PublishPath } from "./publish-path.ts";
+import { SessionLink } from "./session-link.ts";
+import { SubscribePath } from "./subscribe-path.ts";
+
+export interface IngressParts {
+  readonly bus: Bus;
+  readonly catalog: CatalogReader;
+  readonly member: string;
+  readonly config: Config;
+  readonly logger: Logger;
+}
+
+const PAUSE_CHECK_MS = 500;
+const DRAIN_TIMEOUT_MS = 5_000;
+
+export class Ingress implements ConnectionHandler {
+  readonly #parts: IngressParts;
+  readonly board: MemberBoard;
+  readonly #telemetry: IngressTelemetry;
+  readonly #log: LogWriter;
+  readonly #live: LiveBus;
+  readonly #directories: ShardDirectory[];
+  readonly #clients: ClientRegistry;
+  readonly #link: SessionLink;
+  readonly #connects: ConnectPath;
+  readonly #publishes: PublishPath;
+  readonly #subscribes: SubscribePath;
+  readonly #stops: (() => void)[] = [];
+  #acceptor: MqttAcceptor | null = null;
+  #listeners: Listener[] = [];
+  #ports: { tcp: number; tls: number } = { tcp: 0, tls: 0 };
+
+  constructor(parts: IngressParts) {
+    this.#parts = parts;
+    const { bus, catalog, member, config, logger } = parts;
+    const { shards, partitions } = config.layout;
+    this.board = new MemberBoard({ bus, member, service: services.ingress, ...config.shards });
+    this.#telemetry = new IngressTelemetry(logger, () => this.#clients.size);
+    const telemetry = this.#telemetry;
+    const warnOnce = outageLog(logger);
+    this.#log = new LogWriter({ bus, origin: member, partitions, ...config.log, onFailure: warnOnce });
+    this.#live = new LiveBus(bus, (count) => telemetry.dropped("nats-away", count));
+    const sessionDirectory = new ShardDirectory({ bus, service: services.session });
+    const csgDirectory = new ShardDirectory({ bus, service: services.csg });
+    this.#directories = [sessionDirectory, csgDirectory];
+    const sessions = new ShardCaller({ bus, directory: sessionDirectory, subject: subjects.sessionOwner });
+    const csg = new ShardCaller({ bus, directory: csgDirectory, subject: (shard, epoch) => subjects.actorOwner(services.csg, shard, epoch) });
+    const fanOut = new FanOut(this.#live, telemetry);
+    const flush = (): Promise<void> => bus.flush();
+    this.#clients = new ClientRegistry(sessions, fanOut, (client, will) => this.#publishes.publish(client, will, null));
+    this.#link = new SessionLink({ member, bus, sessions, directory: sessionDirectory, clients: this.#clients, telemetry });
+    this.#connects = new ConnectPath({
+      member,
+      shards,
+      partitions,
+      defaultInstance: config.mqtt.defaultInstance,
+      maxConnections: config.mqtt.maxConnections,
+      clientIdRules: { extraCharacters: config.mqtt.clientIdCharacters, maxLength: config.mqtt.maxClientIdLength },
+      maxKeepAliveSeconds: config.mqtt.maxKeepAliveSeconds,
+      maxSessionExpirySeconds: config.session.maxExpirySeconds,
+      catalog,
+      sessions,
+      clients: this.#clients,
+      fanOut,
+      flush,
+      telemetry,
+    });
+    this.#publishes = new PublishPath({
+      member,
+      shards,
+      maxTopicLength: config.mqtt.maxTopicLength,
+      maxPayloadBytes: config.mqtt.maxPayloadBytes,
+      giveUpMs: config.log.giveUpMs,
+      live: this.#live,
+      log: this.#log,
+      sessions,
+      actors: new ActorPath(new Map([[services.csg, csg]]), this.#log, this.board),
+      telemetry,
+    });
+    this.#subscribes = new SubscribePath({
+      maxTopicLength: config.mqtt.maxTopicLength,
+      maxSubscriptions: config.mqtt.maxSubscriptions,
+      denied: new Set(config.plain.denySubscribe),
+      fanOut,
+      sessions,
+      flush,
+      telemetry,
+    });
+  }
+
+  /** @throws HawserError when a port is taken or the TLS files cannot be read */
+  async start(): Promise<void> {
+    const { config, catalog, bus } = this.#parts;
+    this.board.start();
+    for (const directory of this.#directories) await directory.start();
+    this.#link.start();
+    this.#acceptor = await MqttAcceptor.create({
+      handler: this,
+      settings: { ...config.mqtt },
+      observer: {
+        malformed: (reason) => this.#telemetry.malformed(reason),
+        droppedQos0: (count) => this.#telemetry.dropped("slow-consumer", count),
+        droppedQueueFull: (count) => this.#telemetry.dropped("queue-full", count),
+        droppedTooLarge: (count) => this.#telemetry.dropped("too-large-for-client", count),
+        expired: (count) => this.#telemetry.dropped("expired", count),
+      },
+    });
+    const acceptor = this.#acceptor;
+    const listen = async (port: number, tls: { certFile: string; keyFile: string } | null): Promise<number> => {
+      if (port === 0) return 0;
+      const listener = new Listener({ acceptor, host: config.mqtt.host, port, tls });
+      this.#listeners.push(listener);
+      return listener.listen();
+    };
+    this.#ports = { tcp: await listen(config.mqtt.tcpPort, null), tls: await listen(config.mqtt.tlsPort, config.tls) };
+    this.#stops.push(
+      catalog.onChange(() => this.#catalogChanged()),
+      bus.onStatus((connected) => connected && this.#link.attachAll()),
+      this.#watchPauses(),
+    );
+    this.board.setVersion("catalog", catalog.version);
+    this.board.setState("ready");
+  }
+
+  get ports(): { readonly tcp: number; readonly tls: number } {
+    return this.#ports;
+  }
+
+  /** Null when it can serve. */
+  notReady(): string | null {
+    if (!this.#parts.bus.connected) return "NATS is away";
+    if (this.#parts.catalog.instances().length === 0) return "there is no catalogue";
+    if (!this.board.healthy()) return "does not hear itself";
+    if (this.#listeners.length === 0) return "not listening yet";
+    return null;
+  }
+
+  #catalogChanged(): void {
+    const { catalog } = this.#parts;
+    for (const client of [...this.#clients.all()]) {
+      const instance = catalog.instance(client.instance.id);
+      if (instance) client.instance = instance;
+      else client.connection.close(closeReasonOf("HAWSER_E_UNKNOWN_INSTANCE"));
+    }
+    this.board.setVersion("catalog", catalog.version);
+  }
+
+  /** A process that stood still may have lost its clients to somebody else: it asks the owners. */
+  #watchPauses(): () => void {
+    let last = performance.now();
+    const timer = setInterval(() => {
+      const now = performance.now();
+      if (now - last > this.#parts.config.shards.selfMs) this.#link.attachAll();
+      last = now;
+    }, PAUSE_CHECK_MS);
+    return () => clearInterval(timer);
+  }
+
+  // ---- ConnectionHandler
+
+  connect(connection: MqttConnection, request: Parameters<ConnectionHandler["connect"]>[1]): void {
+    this.#connects.connect(connection, request);
+  }
+
+  publish(connection: MqttConnection, packet: Parameters<ConnectionHandler["publish"]>[1], slot: Parameters<ConnectionHandler["publish"]>[2]): void {
+    this.#publishes.publish(clientOf(connection), packet, slot);
+  }
+
+  subscribe(connection: MqttConnection, request: Parameters<ConnectionHandler["subscribe"]>[1]): void {
+    this.#subscribes.subscribe(clientOf(connection), request);
+  }
+
+  unsubscribe(connection: MqttConnection, request: Parameters<ConnectionHandler["unsubscribe"]>[1]): void {
+    this.#subscribes.unsubscribe(clientOf(connection), request);
+  }
+
+  delivered(connection: MqttConnection, item: unknown): void {
+    this.#link.delivered(clientOf(connection), item);
+  }
+
+  closed(connection: MqttConnection, why: Parameters<ConnectionHandler["closed"]>[1]): void {
+    const { client, remoteAddress } = connection.context as ConnectionContext;
+    this.#telemetry.closed(client?.clientId ?? "", remoteAddress, why.reason);
+    if (!client) return;
+    this.#link.undelivered(why.undelivered);
+    // without a sequence the owner is still being asked: its answer finds the connection closed
+    if (client.sequence !== "") this.#clients.over(client, why);
+  }
+
+  /** Stops accepting, closes every connection (MQTT 5: 0x8B), waits for what is unresolved, says goodbye. */
+  async stop(): Promise<void> {
+    this.board.setState("draining");
+    for (const listener of this.#listeners) listener.close();
+    for (const stop of this.#stops) stop();
+    const acceptor = this.#acceptor;
+    if (acceptor) for (const connection of [...acceptor.connections]) connection.close(closeReasonOf("HAWSER_E_SHUTTING_DOWN"));
+    const deadline = performance.now() + DRAIN_TIMEOUT_MS;
+    while (this.#clients.size > 0 && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 10));
+    await acceptor?.stop();
+    this.#link.stop();
+    this.#live.stop();
+    this.#log.stop();
+    for (const directory of this.#directories) directory.stop();
+    this.board.stop();
+  }
+}
+
+function clientOf(connection: MqttConnection): Client {
+  return (connection.context as ConnectionContext).client!;
+}
+
+const OUTAGE_LOG_MS = 5_000;
+
+/** One line per outage, not one per try. */
+function outageLog(logger: Logger): (partition: number, reason: string) => void {
+  let loggedAtMs = Number.NEGATIVE_INFINITY;
+  return (partition, reason) => {
+    counter(metricNames.logCommits, { partition: String(partition), outcome: "failed" }).add(1);
+    if (performance.now() - loggedAtMs < OUTAGE_LOG_MS) return;
+    loggedAtMs = performance.now();
+    logger.warn({ partition, reason }, "the log does not take appends: they are retried");
+  };
+}
