@@ -6,7 +6,7 @@ import { Bus } from "@hawser/bus";
 import { CatalogReader, publishCatalog } from "@hawser/catalog";
 import { type Config, loadConfig } from "@hawser/config";
 import { GatewayMachine, type GatewayInput, JournalState } from "@hawser/gateway-sdk";
-import { encodeMessage, type Method, methodCatalogue, newUuidV7, parseDownlink, uplinkLevel } from "@hawser/csg-protocol";
+import { type DownlinkMessage, encodeMessage, type Method, methodCatalogue, newUuidV7, parseDownlink, uplinkLevel } from "@hawser/csg-protocol";
 import { ensureLog } from "@hawser/log";
 import { ensureLayout, MemberBoard, ShardCaller, ShardDirectory, ShardKeeper } from "@hawser/shards";
 import { createLogger } from "@hawser/telemetry";
@@ -244,6 +244,9 @@ export class Platform {
 /** The SDK's machine, journal in memory, connected to the platform by function calls. */
 export class FakeGateway {
   readonly runs: string[] = [];
+  readonly received: DownlinkMessage[] = [];
+  /** What the gateway puts into its results. */
+  traceparent = "";
   connected = false;
   /** Called for each command that runs: what it ends with. */
   work: (method: string, params: unknown) => Promise<unknown> = async (_method, params) => ({ params });
@@ -289,13 +292,14 @@ export class FakeGateway {
   down(payload: Buffer): void {
     const parsed = parseDownlink(payload);
     if (!parsed.ok) throw new Error(parsed.problem);
+    this.received.push(parsed.value);
     this.#tell({ kind: "down", message: parsed.value });
   }
 
   #tell(input: GatewayInput): void {
     for (const output of this.#machine.receive(input, Date.now()).outputs) {
       if (output.kind === "send") {
-        const { message } = output;
+        const message = output.message.k === "res" && this.traceparent !== "" ? { ...output.message, traceparent: this.traceparent } : output.message;
         const topic = `csgUp/${this.#device}/${uplinkLevel[message.k]}`;
         // one after the other, as one connection would; what fails is sent again by its sender's rules
         this.#uplinks = this.#uplinks.then(() => this.#platform.uplink(this.#device, topic, encodeMessage(message))).catch(() => undefined);
