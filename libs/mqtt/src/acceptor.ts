@@ -69,10 +69,7 @@ export class MqttAcceptor {
       congested: new Set(),
       nowMs: options.nowMs ?? Date.now,
       requestFlush: (connection) => this.#requestFlush(connection),
-      forget: (connection) => {
-        this.#connections.delete(connection);
-        this.#shared.congested.delete(connection);
-      },
+      forget: (connection) => this.#connections.delete(connection),
     };
     this.#timer = tickMs > 0 ? setInterval(() => this.advance(), tickMs).unref() : null;
   }
@@ -96,7 +93,7 @@ export class MqttAcceptor {
   /** One tick of the wheel. */
   advance(): void {
     this.#shared.wheel.advance();
-    for (const connection of this.#shared.congested) connection.checkCongestion(this.#shared.wheel.now);
+    for (const transport of this.#shared.congested) transport.checkCongestion();
   }
 
   /** Writes what is pending now instead of at the end of the tick. */

@@ -14,37 +14,22 @@ import { encodeConnackRefusal, Mqtt5Dialect } from "./dialects/v5.ts";
 import { encodeReturnCode, Mqtt3Dialect } from "./dialects/v3.ts";
 import type { Dialect, DialectHost } from "./dialects/dialect.ts";
 import { outlineConnect } from "./codec/connect.ts";
-import { packetProblems, type PacketProblem } from "./codec/packet-problem.ts";
-import { PacketFramer, type FramingProblem } from "./framing.ts";
-import { InboundFlow, type InboundOwner } from "./inbound-flow.ts";
-import { OutboundFlow, type OutboundOwner } from "./outbound-flow.ts";
-import { PacketOutput } from "./packet-output.ts";
-import { readControl } from "./read-control.ts";
-import { reasonCodeName, reasonCodes, returnCodes } from "./reason-codes.ts";
+import type { PacketProblem } from "./codec/packet-problem.ts";
 import type { ConnectionShared } from "./connection-shared.ts";
+import type { FramingProblem } from "./framing.ts";
+import { InboundFlow } from "./inbound-flow.ts";
+import { OutboundFlow } from "./outbound-flow.ts";
+import { readPacket, type PacketReceiver } from "./read-packet.ts";
+import { reasonCodeName, reasonCodes, returnCodes } from "./reason-codes.ts";
 import type { WheelEntry } from "./timer-wheel.ts";
-import type { AuthInfo, ClosedInfo, CloseReason, ConnectAccept, ConnectionHandler, ConnectionObserver, ConnectionSocket, ConnectPacketInfo, ConnectRefusal, DeliverOptions, DeliverResult, InboundSlot, MqttSettings, OutboundItem, OutgoingPublish, ProtocolLevel } from "./types.ts";
-
-const STOP_CONNECT = 1;
-const STOP_WINDOW = 2;
-const STOP_OUTPUT = 4;
-const STOP_USER = 8;
+import { stopCause, Transport, type TransportOwner } from "./transport.ts";
+import type { AuthInfo, ClosedInfo, CloseReason, ConnectAccept, ConnectionSocket, ConnectPacketInfo, ConnectRefusal, DeliverOptions, DeliverResult, InboundSlot, OutboundItem, OutgoingPublish, ProtocolLevel } from "./types.ts";
 
 const PINGRESP = Buffer.from([0xd0, 0]);
 
-interface CloseDetails {
-  readonly reason: string;
-  readonly reasonCode: number;
-  readonly goodbye?: boolean;
-  readonly will?: "discard";
-  readonly sessionExpirySeconds?: number;
-  /** Last packet, after what is pending. */
-  readonly farewell?: Buffer | null;
-  /** How the socket goes: `gone` already. */
-  readonly socket?: "end" | "destroy" | "gone";
-}
+type Ending = Pick<ClosedInfo, "reason" | "reasonCode"> & Partial<Pick<ClosedInfo, "goodbye" | "will" | "sessionExpirySeconds">>;
 
-export class MqttConnection implements WheelEntry, DialectHost, InboundOwner, OutboundOwner {
+export class MqttConnection implements WheelEntry, DialectHost, TransportOwner, PacketReceiver {
   /** Unique in this process, from 1. */
   readonly id: number;
   /** Whatever the user keeps with the connection. */
@@ -54,57 +39,32 @@ export class MqttConnection implements WheelEntry, DialectHost, InboundOwner, Ou
   flushRequested = false;
 
   readonly #shared: ConnectionShared;
-  readonly #socket: ConnectionSocket;
-  readonly #framer: PacketFramer;
-  readonly #output: PacketOutput;
-  readonly #sink: (firstByte: number, bytes: Buffer, bodyOffset: number) => boolean;
+  readonly #transport: Transport;
   #state: "new" | "connecting" | "accepting" | "open" | "closed" = "new";
   #dialect: Dialect | null = null;
   #request: ConnectPacketInfo | null = null;
   #inbound: InboundFlow | null = null;
   #outbound: OutboundFlow | null = null;
-  #stops = 0;
+  #isAuthenticating = false;
   #keepAliveSeconds = 0;
   #keepAliveTicks = 0;
-  /** Tick of the last bytes read; of the deadline while `new` or `closed`. */
+  /** Tick of the last bytes read; the deadline while `new` or `closed`. */
   #tick: number;
-  #congestedSince = -1;
-  #authenticating = false;
 
   constructor(shared: ConnectionShared, socket: ConnectionSocket, id: number) {
     this.id = id;
     this.#shared = shared;
-    this.#socket = socket;
-    this.#framer = new PacketFramer(shared.settings);
-    this.#output = new PacketOutput(socket);
-    this.#sink = (firstByte, bytes, bodyOffset) => this.#packet(firstByte, bytes, bodyOffset);
-    const ticks = shared.wheel.ticksFor(shared.settings.connectTimeoutMs);
-    this.#tick = shared.wheel.now + ticks;
-    shared.wheel.schedule(this, ticks);
+    this.#transport = new Transport(shared, socket, this);
+    this.#tick = this.#deadline(shared.settings.connectTimeoutMs);
   }
 
-  get connection(): this {
-    return this;
-  }
-  get handler(): ConnectionHandler {
-    return this.#shared.handler;
-  }
-  get observer(): ConnectionObserver {
-    return this.#shared.observer;
-  }
-  get settings(): MqttSettings {
-    return this.#shared.settings;
-  }
-  get nowMs(): () => number {
-    return this.#shared.nowMs;
-  }
   /** 0 before CONNECT. */
   get level(): ProtocolLevel | 0 {
     return this.#dialect?.level ?? 0;
   }
-  /** Null until the handler has it. */
-  get request(): ConnectPacketInfo | null {
-    return this.#request;
+  /** What CONNECT said; not to be asked before the handler has it. */
+  get request(): ConnectPacketInfo {
+    return this.#request!;
   }
   get isOpen(): boolean {
     return this.#state === "open";
@@ -130,38 +90,36 @@ export class MqttConnection implements WheelEntry, DialectHost, InboundOwner, Ou
   receive(chunk: Buffer): void {
     if (this.#state === "closed") return;
     if (this.#state === "open") this.#tick = this.#shared.wheel.now;
-    this.#framed(this.#framer.push(chunk, this.#sink));
+    this.#transport.receive(chunk);
   }
 
   /** The socket has sent everything. */
   drained(): void {
     if (this.#state === "closed") return;
-    this.checkCongestion(this.#shared.wheel.now);
+    this.#transport.checkCongestion();
     this.requestFlush();
   }
 
   /** The socket is gone. @param reason a constant, for counters: "socket closed" */
   socketClosed(reason: string): void {
     if (this.#state === "closed") this.#shared.wheel.cancel(this);
-    else this.#finish({ reason, reasonCode: 0, socket: "gone" });
+    else this.#finish("gone", null, { reason, reasonCode: 0 });
   }
 
   // ---- from the user; nothing happens on a closed connection
 
   acceptConnect(accept: ConnectAccept): void {
     if (this.#state !== "connecting") return;
-    const { settings } = this.#shared;
     const request = this.#request!;
     this.#state = "accepting";
     this.#keepAliveSeconds = accept.serverKeepAliveSeconds ?? request.keepAliveSeconds;
-    this.#inbound = new InboundFlow(this, request.level, request.maximumPacketBytes, request.requestProblemInformation, accept.openReceiveIds ?? []);
-    this.#outbound = new OutboundFlow(this, this.#output, request.level, request.receiveMaximum, request.maximumPacketBytes);
-    this.#dialect!.accept(accept, settings.inboundWindowMessages);
+    this.#inbound = new InboundFlow(this, this.#shared, request, accept.openReceiveIds ?? []);
+    this.#outbound = new OutboundFlow(this, this.#shared, request, this.#transport.output);
+    this.#dialect!.accept(accept, this.#shared.settings.inboundWindowMessages);
   }
 
   refuseConnect(refusal: ConnectRefusal): void {
-    if (this.#state !== "connecting") return;
-    this.#dialect!.refuse(refusal);
+    if (this.#state === "connecting") this.#dialect!.refuse(refusal);
   }
 
   /** @param reasonCode 0 or 0x10: acknowledged; >= 0x80: MQTT 5 says so, 3.x closes when its turn comes. A slot counts once. */
@@ -184,8 +142,8 @@ export class MqttConnection implements WheelEntry, DialectHost, InboundOwner, Ou
     if (this.level !== 5 || (this.#state !== "connecting" && this.#state !== "open")) return;
     this.#dialect!.auth(info);
     if (this.#state === "connecting") {
-      this.#authenticating = true;
-      this.#go(STOP_CONNECT);
+      this.#isAuthenticating = true;
+      this.#transport.go(stopCause.connect);
     }
   }
 
@@ -201,59 +159,55 @@ export class MqttConnection implements WheelEntry, DialectHost, InboundOwner, Ou
 
   /** Nothing is read until resumeReading. */
   pauseReading(): void {
-    if (this.#state !== "closed") this.#stop(STOP_USER);
+    this.#transport.stop(stopCause.user);
   }
 
   resumeReading(): void {
-    if (this.#state !== "closed") this.#go(STOP_USER);
+    this.#transport.go(stopCause.user);
   }
 
-  /** `closed` is called before this returns. */
+  /** `closed` of the handler is called before this returns. */
   close(reason: CloseReason): void {
     if (this.#state === "closed") return;
-    const { reasonCode } = reason;
-    // before CONNACK a DISCONNECT is not allowed: a CONNACK says it, where it can [MQTT-3.14.0-1]
+    // before CONNACK a DISCONNECT is not allowed: CONNACK says it, where it can [MQTT-3.14.0-1]
     const farewell = this.#state === "open" ? this.#dialect!.disconnect(reason) : this.#state === "connecting" && this.level === 5 ? encodeConnackRefusal(reason) : null;
-    this.#finish({ reason: reason.reason, reasonCode, farewell });
+    this.#finish("end", farewell, reason);
   }
 
-  // ---- from the dialect
+  // ---- internal: from the dialect
 
   connectRequested(info: ConnectPacketInfo): void {
     if (this.#state !== "connecting") return;
     this.#request = info;
-    this.handler.connect(this, info);
+    this.#shared.handler.connect(this, info);
   }
 
   accepted(connack: Buffer): void {
     if (this.#state !== "accepting") return;
     this.#state = "open";
-    this.#output.open(connack);
-    this.#framer.connected();
+    this.#transport.open(connack);
     this.requestFlush();
     const { wheel } = this.#shared;
     this.#tick = wheel.now;
     if (this.#keepAliveSeconds > 0) {
-      // [MQTT-3.1.2-22]: one and a half times the keep alive
+      // one and a half times the keep alive [MQTT-3.1.2-22]
       this.#keepAliveTicks = wheel.ticksFor(this.#keepAliveSeconds * 1500);
       wheel.schedule(this, this.#keepAliveTicks);
-    } else {
-      wheel.cancel(this);
     }
-    this.#go(STOP_CONNECT);
+    this.#transport.go(stopCause.connect);
   }
 
   refused(connack: Buffer | null, why: Pick<ConnectRefusal, "reason" | "reasonCode">): void {
     if (this.#state === "closed") return;
-    this.observer.refused(why.reason, this.level);
-    this.#finish({ reason: why.reason, reasonCode: why.reasonCode, farewell: connack });
+    this.#shared.observer.refused(why.reason, this.level);
+    this.#finish("end", connack, why);
   }
 
   send(bytes: Buffer): void {
     if (this.#state === "connecting") {
-      this.#output.writeNow(bytes);
+      this.#transport.output.writeNow(bytes);
     } else if (this.#state === "open") {
-      this.#output.push(bytes);
+      this.#transport.output.push(bytes);
       this.requestFlush();
     }
   }
@@ -261,238 +215,177 @@ export class MqttConnection implements WheelEntry, DialectHost, InboundOwner, Ou
   /** The client broke the protocol. */
   failed(problem: PacketProblem): void {
     if (this.#state === "closed") return;
-    this.observer.malformed(problem.reason, this.level);
+    this.#shared.observer.malformed(problem.reason, this.level);
     this.close(problem);
   }
 
-  // ---- shared machinery
+  // ---- internal: from the transport
+
+  packet(firstByte: number, bytes: Buffer, bodyOffset: number): void {
+    if (this.#state === "new") {
+      this.#connect(firstByte, bytes, bodyOffset);
+      return;
+    }
+    const problem = readPacket(this, this.#shared.handler, firstByte, bytes, bodyOffset);
+    if (problem !== null) this.failed(problem);
+  }
+
+  framingFailed(problem: FramingProblem): void {
+    this.#shared.observer.malformed(problem, this.level);
+    const reasonCode = problem === "too-large" ? reasonCodes.packetTooLarge : problem === "malformed-length" ? reasonCodes.malformedPacket : reasonCodes.protocolError;
+    if (this.#state === "open") this.close({ reasonCode, reason: problem });
+    else this.#finish("destroy", null, { reason: problem, reasonCode });
+  }
+
+  readingResumed(): void {
+    if (this.#state === "open") this.#tick = this.#shared.wheel.now;
+  }
+
+  outputRecovered(): void {
+    this.requestFlush();
+  }
+
+  outputStuck(): void {
+    this.close({ reasonCode: reasonCodes.quotaExceeded, reason: "slow consumer" });
+  }
+
+  // ---- internal: from the packets
+
+  get connection(): this {
+    return this;
+  }
+  get inbound(): InboundFlow | null {
+    return this.#inbound;
+  }
+  get outbound(): OutboundFlow | null {
+    return this.#outbound;
+  }
+  get isAuthenticating(): boolean {
+    return this.#isAuthenticating;
+  }
+
+  pinged(): void {
+    this.send(PINGRESP);
+  }
+
+  disconnected(reasonCode: number, sessionExpirySeconds: number | undefined): void {
+    const reason = reasonCode === 0 ? "client disconnected" : `client: ${reasonCodeName(reasonCode)}`;
+    // [MQTT-3.14.4-3]: any other code, 0x04 above all, leaves the will
+    const will = reasonCode === 0 ? "discard" : "publish";
+    this.#finish("end", null, { goodbye: true, reason, reasonCode, will, ...(sessionExpirySeconds !== undefined && { sessionExpirySeconds }) });
+  }
+
+  authReceived(info: AuthInfo): void {
+    if (this.#isAuthenticating) {
+      this.#isAuthenticating = false;
+      this.#transport.stop(stopCause.connect);
+    }
+    this.#shared.handler.auth!(this, info);
+  }
+
+  // ---- internal: flush and timers
 
   requestFlush(): void {
     if (!this.flushRequested) this.#shared.requestFlush(this);
   }
 
   pauseForWindow(): void {
-    if ((this.#stops & STOP_WINDOW) !== 0 || this.#state === "closed") return;
-    this.observer.readingPaused("window");
-    this.#stop(STOP_WINDOW);
+    if (this.#state === "closed" || this.#transport.isStoppedBy(stopCause.window)) return;
+    this.#shared.observer.readingPaused("window");
+    this.#transport.stop(stopCause.window);
   }
 
   /** Once per tick for a connection with something to write. */
   flush(): void {
     if (this.#state !== "open") return;
-    const acks = this.#inbound!.drain();
-    if (acks !== null && acks.bytes !== null) this.#output.push(acks.bytes);
-    if (acks?.failed) {
-      this.#finish({ reason: "publish refused", reasonCode: 0 });
+    if (this.#drainAcks()) {
+      this.#finish("end", null, { reason: "publish refused", reasonCode: 0 });
       return;
     }
     this.#outbound!.pump();
-    this.#output.flush();
+    this.#transport.flush();
     this.#outbound!.written();
-    if (this.#closedMeanwhile()) return;
-    if (this.#congestedSince < 0 && this.#socket.writableLength > this.settings.slowConsumerBytes) {
-      this.#congestedSince = this.#shared.wheel.now;
-      this.#shared.congested.add(this);
-    }
-    if (this.#congestedSince >= 0) this.checkCongestion(this.#shared.wheel.now);
-    if ((this.#stops & STOP_WINDOW) !== 0 && this.#inbound!.mayRead) this.#go(STOP_WINDOW);
+    if (this.#transport.isStoppedBy(stopCause.window) && this.#inbound!.mayRead) this.#transport.go(stopCause.window);
   }
 
-  #closedMeanwhile(): boolean {
-    return this.#state === "closed";
-  }
-
-  /** While the socket holds more than slowConsumerBytes: at each tick of the wheel, each flush, each drain. */
-  checkCongestion(now: number): void {
-    if (this.#congestedSince < 0) return;
-    const { settings, wheel } = this.#shared;
-    const unsent = this.#socket.writableLength;
-    if (unsent <= settings.slowConsumerBytes) {
-      this.#congestedSince = -1;
-      this.#shared.congested.delete(this);
-      this.#go(STOP_OUTPUT);
-      this.requestFlush();
-      return;
-    }
-    const isOverdue = settings.slowConsumerCloseMs > 0 && now - this.#congestedSince >= wheel.ticksFor(settings.slowConsumerCloseMs);
-    if (unsent > settings.slowConsumerCloseBytes || isOverdue) {
-      this.close({ reasonCode: reasonCodes.quotaExceeded, reason: "slow consumer" });
-    } else if (unsent > settings.slowConsumerBytes * 2 && (this.#stops & STOP_OUTPUT) === 0) {
-      // acknowledgements pile up: read no more of what makes them
-      this.observer.readingPaused("output");
-      this.#stop(STOP_OUTPUT);
-    }
+  /** @returns whether 3.x has to close instead of acknowledging the next one */
+  #drainAcks(): boolean {
+    const acks = this.#inbound!.drain();
+    if (acks === null) return false;
+    if (acks.bytes !== null) this.#transport.output.push(acks.bytes);
+    return acks.failed;
   }
 
   onTick(now: number): number {
     switch (this.#state) {
       case "new":
         if (now < this.#tick) return this.#tick - now;
-        this.#finish({ reason: "connect timeout", reasonCode: 0, socket: "destroy" });
+        this.#finish("destroy", null, { reason: "connect timeout", reasonCode: 0 });
         return 0;
       case "open": {
-        if (this.#keepAliveTicks === 0) return 0;
-        if (this.#stops !== 0) this.#tick = now;
+        if (this.#transport.isStopped) this.#tick = now;
         const due = this.#tick + this.#keepAliveTicks;
         if (now < due) return due - now;
-        // [MQTT-3.1.2-22]
         this.close({ reasonCode: reasonCodes.keepAliveTimeout, reason: "keep alive timeout" });
         return 0;
       }
       case "closed":
         if (now < this.#tick) return this.#tick - now;
-        this.#socket.destroy();
+        this.#transport.destroy();
         return 0;
       default:
         return 0;
     }
   }
 
-  #stop(cause: number): void {
-    if (this.#stops === 0) {
-      this.#framer.stop();
-      this.#socket.pause();
-    }
-    this.#stops |= cause;
+  /** @returns the tick at which the wheel comes */
+  #deadline(durationMs: number): number {
+    const { wheel } = this.#shared;
+    const ticks = wheel.ticksFor(durationMs);
+    wheel.schedule(this, ticks);
+    return wheel.now + ticks;
   }
 
-  #go(cause: number): void {
-    if ((this.#stops & cause) === 0) return;
-    this.#stops &= ~cause;
-    if (this.#stops !== 0) return;
-    if (this.#state === "open") this.#tick = this.#shared.wheel.now;
-    this.#framed(this.#framer.resume(this.#sink));
-    if (this.#stops === 0 && this.#state !== "closed") this.#socket.resume();
-  }
+  // ---- the two ends
 
-  #framed(problem: FramingProblem | null): void {
-    if (problem === null || this.#state === "closed") return;
-    const isOpen = this.#state === "open";
-    this.observer.malformed(problem, this.level);
-    const reasonCode = problem === "too-large" ? reasonCodes.packetTooLarge : problem === "malformed-length" ? reasonCodes.malformedPacket : reasonCodes.protocolError;
-    if (isOpen) this.close({ reasonCode, reason: problem });
-    else this.#finish({ reason: problem, reasonCode, socket: "destroy" });
-  }
-
-  /** @returns false to stop the framer */
-  #packet(firstByte: number, bytes: Buffer, bodyOffset: number): boolean {
-    const problem = this.#state === "new" ? this.#connect(firstByte, bytes, bodyOffset) : this.#dispatch(firstByte, bytes, bodyOffset);
-    if (problem !== null) this.failed(problem);
-    return this.#stops === 0;
-  }
-
-  #connect(firstByte: number, bytes: Buffer, bodyOffset: number): null {
+  #connect(firstByte: number, bytes: Buffer, bodyOffset: number): void {
     const outline = outlineConnect(firstByte, bytes, bodyOffset);
     if ("problem" in outline) {
-      this.#connectFailed(outline.problem, outline.level);
-      return null;
+      const { problem, level } = outline;
+      const isVersion = problem.reasonCode === reasonCodes.unsupportedProtocolVersion;
+      if (isVersion) this.#shared.observer.refused(problem.reason, level);
+      else this.#shared.observer.malformed(problem.reason, level);
+      const farewell = level === 5 ? encodeConnackRefusal(problem) : level > 0 && isVersion ? encodeReturnCode(returnCodes.unacceptableProtocolVersion) : null;
+      this.#finish("end", farewell, problem);
+      return;
     }
     this.#state = "connecting";
     this.#shared.wheel.cancel(this);
-    this.#stop(STOP_CONNECT);
-    this.#dialect = outline.level === 5 ? new Mqtt5Dialect(this, this.settings) : new Mqtt3Dialect(this, this.#shared.aedes, outline.level);
+    this.#transport.stop(stopCause.connect);
+    this.#dialect = outline.level === 5 ? new Mqtt5Dialect(this, this.#shared.settings) : new Mqtt3Dialect(this, this.#shared.aedes, outline.level);
     this.#dialect.connect(bytes, outline);
-    return null;
   }
 
-  #connectFailed(problem: PacketProblem, level: ProtocolLevel | 0): void {
-    const isVersion = problem.reasonCode === reasonCodes.unsupportedProtocolVersion;
-    if (isVersion) this.observer.refused(problem.reason, level);
-    else this.observer.malformed(problem.reason, level);
-    const farewell = level === 5 ? encodeConnackRefusal(problem) : level > 0 && isVersion ? encodeReturnCode(returnCodes.unacceptableProtocolVersion) : null;
-    this.#finish({ reason: problem.reason, reasonCode: problem.reasonCode, farewell });
-  }
-
-  #dispatch(firstByte: number, bytes: Buffer, bodyOffset: number): PacketProblem | null {
-    // [MQTT-1.5.5-1]
-    if (bodyOffset > 2 && bytes[bodyOffset - 1] === 0 && this.level === 5) return packetProblems.length;
-    const type = firstByte >>> 4;
-    if (this.#authenticating && type !== 14 && type !== 15) return packetProblems.packetType;
-    switch (type) {
-      case 3:
-        return this.#inbound!.publish(firstByte, bytes, bodyOffset);
-      case 4:
-      case 5:
-      case 7:
-        return this.#outbound!.acknowledged(firstByte, bytes, bodyOffset);
-      case 6:
-        return this.#inbound!.pubrel(firstByte, bytes, bodyOffset);
-      case 12:
-        if (firstByte !== 0xc0) return packetProblems.flags;
-        if (bytes.length !== bodyOffset) return packetProblems.trailing;
-        this.send(PINGRESP);
-        return null;
-      case 1:
-        // [MQTT-3.1.0-2]
-        return packetProblems.secondConnect;
-      default:
-        return readControl(this, firstByte, bytes, bodyOffset);
-    }
-  }
-
-  /** DISCONNECT of the client. */
-  disconnected(reasonCode: number, sessionExpirySeconds: number | undefined): void {
-    // [MQTT-3.14.4-3]: 0x04 asks for the will
-    this.#finish({
-      goodbye: true,
-      reason: reasonCode === 0 ? "client disconnected" : `client: ${reasonCodeName(reasonCode)}`,
-      reasonCode,
-      ...(reasonCode === 0 && { will: "discard" }),
-      ...(sessionExpirySeconds !== undefined && { sessionExpirySeconds }),
-    });
-  }
-
-  /** AUTH of the client, while it is asked for or to authenticate anew. */
-  authReceived(info: AuthInfo): void {
-    if (this.#authenticating) {
-      this.#authenticating = false;
-      this.#stop(STOP_CONNECT);
-    }
-    this.handler.auth!(this, info);
-  }
-
-  get isAuthenticating(): boolean {
-    return this.#authenticating;
-  }
-
-  #finish(details: CloseDetails): void {
+  #finish(how: "end" | "destroy" | "gone", farewell: Buffer | null, ending: Ending): void {
+    const { wheel, observer, handler } = this.#shared;
     const wasOpen = this.#state === "open";
-    this.#framer.kill();
-    const { wheel } = this.#shared;
-    if (wasOpen && details.socket === undefined) {
-      const acks = this.#inbound!.drain();
-      if (acks !== null && acks.bytes !== null) this.#output.push(acks.bytes);
-      if (details.farewell) this.#output.push(details.farewell);
-      this.#output.flush();
-    } else if (details.farewell) {
-      this.#output.writeNow(details.farewell);
-    }
+    if (wasOpen && how === "end") this.#drainAcks();
     this.#state = "closed";
-    if (wasOpen && details.socket === undefined) this.#outbound!.written();
-    this.#output.discard();
-    wheel.cancel(this);
-    if (details.socket === "destroy") {
-      this.#socket.destroy();
-    } else if (details.socket !== "gone") {
-      this.#socket.end();
-      // what still comes is read and forgotten, so that the end of the stream is noticed
-      if (this.#stops !== 0) this.#socket.resume();
-      const ticks = wheel.ticksFor(this.settings.lingerMs);
-      this.#tick = wheel.now + ticks;
-      wheel.schedule(this, ticks);
-    }
+    this.#transport.close(how, farewell);
+    if (how === "end") this.#tick = this.#deadline(this.#shared.settings.lingerMs);
+    else wheel.cancel(this);
     this.#dialect?.dispose();
     this.#shared.forget(this);
-    const why: ClosedInfo = {
-      goodbye: details.goodbye ?? false,
-      reason: details.reason,
-      reasonCode: details.reasonCode,
-      will: details.will ?? "publish",
-      ...(details.sessionExpirySeconds !== undefined && { sessionExpirySeconds: details.sessionExpirySeconds }),
+    if (wasOpen && how === "end") this.#outbound!.written();
+    observer.closed(ending.reason);
+    handler.closed(this, {
+      goodbye: ending.goodbye ?? false,
+      reason: ending.reason,
+      reasonCode: ending.reasonCode,
+      will: ending.will ?? "publish",
+      ...(ending.sessionExpirySeconds !== undefined && { sessionExpirySeconds: ending.sessionExpirySeconds }),
       undelivered: this.#outbound?.takeUndelivered() ?? [],
       openReceiveIds: this.#inbound?.openReceiveIds ?? [],
-    };
-    this.observer.closed(details.reason);
-    this.handler.closed(this, why);
+    });
   }
 }

@@ -12,17 +12,8 @@ import { newPublishFields, parsePublish } from "./codec/publish.ts";
 import { parseAck, type AckFields } from "./codec/acks.ts";
 import { packetProblems, type PacketProblem } from "./codec/packet-problem.ts";
 import { reasonCodes } from "./reason-codes.ts";
-import type { ConnectionHandler, ConnectionObserver, InboundSlot, MqttConnection, MqttSettings, ProtocolLevel } from "./types.ts";
-
-export interface InboundOwner {
-  readonly connection: MqttConnection;
-  readonly handler: ConnectionHandler;
-  readonly observer: ConnectionObserver;
-  readonly settings: MqttSettings;
-  requestFlush(): void;
-  /** The window is full: read no more. */
-  pauseForWindow(): void;
-}
+import type { ConnectionShared } from "./connection-shared.ts";
+import type { ConnectPacketInfo, InboundSlot, MqttConnection, ProtocolLevel } from "./types.ts";
 
 const RECEIVING = 1;
 const RECEIVED = 2;
@@ -33,7 +24,8 @@ const fields = newPublishFields();
 const ack: AckFields = { packetId: 0, reasonCode: 0 };
 
 export class InboundFlow {
-  readonly #owner: InboundOwner;
+  readonly #connection: MqttConnection;
+  readonly #shared: ConnectionShared;
   readonly #level: ProtocolLevel;
   readonly #drainOptions: DrainOptions;
   readonly #tellsReasons: boolean;
@@ -42,11 +34,17 @@ export class InboundFlow {
   #aliases: Map<number, string> | null = null;
   #qos1Open = 0;
 
-  constructor(owner: InboundOwner, level: ProtocolLevel, maximumPacketBytes: number, tellsReasons: boolean, openReceiveIds: readonly number[]) {
-    this.#owner = owner;
-    this.#level = level;
-    this.#tellsReasons = tellsReasons && level === 5;
-    this.#drainOptions = { withReasonCodes: level === 5, onAck: (kind, packetId, code) => this.#onAck(kind, packetId, code), maximumPacketBytes };
+  constructor(connection: MqttConnection, shared: ConnectionShared, request: ConnectPacketInfo, openReceiveIds: readonly number[]) {
+    this.#connection = connection;
+    this.#shared = shared;
+    this.#level = request.level;
+    // [MQTT-3.1.2-29]
+    this.#tellsReasons = request.requestProblemInformation && request.level === 5;
+    this.#drainOptions = {
+      withReasonCodes: request.level === 5,
+      onAck: (kind, packetId, code) => this.#onAck(kind, packetId, code),
+      maximumPacketBytes: request.maximumPacketBytes,
+    };
     if (openReceiveIds.length > 0) this.#openIds = new Map(openReceiveIds.map((id) => [id, RECEIVED]));
   }
 
@@ -67,7 +65,7 @@ export class InboundFlow {
       topic = resolved;
     }
     const { qos, packetId } = fields;
-    const owner = this.#owner;
+    const { handler, observer, settings } = this.#shared;
     const packet = {
       topic,
       qos,
@@ -80,7 +78,7 @@ export class InboundFlow {
     };
     fields.properties = null;
     if (qos === 0) {
-      owner.handler.publish(owner.connection, packet, null);
+      handler.publish(this.#connection, packet, null);
       return null;
     }
     const window = this.#windowed();
@@ -91,23 +89,23 @@ export class InboundFlow {
         this.#completeAtOnce(window, packetId, ackKind.puback, reasonCodes.packetIdentifierInUse, bytes.length);
         return null;
       }
-      owner.observer.duplicate();
+      observer.duplicate();
       if (open === RECEIVED) this.#completeAtOnce(window, packetId, ackKind.pubrec, 0, bytes.length);
       return null;
     }
-    if (this.#level === 5 && this.#qos1Open + (this.#openIds?.size ?? 0) >= owner.settings.inboundWindowMessages) return packetProblems.receiveMaximum;
+    if (this.#level === 5 && this.#qos1Open + (this.#openIds?.size ?? 0) >= settings.inboundWindowMessages) return packetProblems.receiveMaximum;
     let slot: InboundSlot;
     if (qos === 1) {
       this.#qos1Open++;
       slot = window.open(packetId, ackKind.puback, bytes.length);
     } else {
       this.#openIds ??= new Map();
-      if (this.#openIds.size >= owner.settings.maxOpenReceiveIds) return packetProblems.tooManyOpenIds;
+      if (this.#openIds.size >= settings.maxOpenReceiveIds) return packetProblems.tooManyOpenIds;
       this.#openIds.set(packetId, RECEIVING);
       slot = window.open(packetId, ackKind.pubrec, bytes.length);
     }
-    owner.handler.publish(owner.connection, packet, slot);
-    if (window.isFull) owner.pauseForWindow();
+    handler.publish(this.#connection, packet, slot);
+    if (window.isFull) this.#connection.pauseForWindow();
     return null;
   }
 
@@ -124,18 +122,18 @@ export class InboundFlow {
     if (state === RECEIVING) return packetProblems.pubrelEarly;
     if (state === RELEASING) return null;
     this.#openIds!.set(packetId, RELEASING);
-    const { handler, connection } = this.#owner;
+    const { handler } = this.#shared;
     if (handler.release === undefined) {
       this.#completeAtOnce(window, packetId, ackKind.pubcomp, 0, bytes.length);
     } else {
-      handler.release(connection, packetId, window.open(packetId, ackKind.pubcomp, bytes.length));
-      if (window.isFull) this.#owner.pauseForWindow();
+      handler.release(this.#connection, packetId, window.open(packetId, ackKind.pubcomp, bytes.length));
+      if (window.isFull) this.#connection.pauseForWindow();
     }
     return null;
   }
 
   complete(slot: InboundSlot, reasonCode: number, reasonString: string | undefined): void {
-    if (this.#window?.complete(slot, reasonCode, this.#tellsReasons ? reasonString : undefined)) this.#owner.requestFlush();
+    if (this.#window?.complete(slot, reasonCode, this.#tellsReasons ? reasonString : undefined)) this.#connection.requestFlush();
   }
 
   /** Acknowledgements that may leave now. `failed`: 3.x has no other way to say no than to close. */
@@ -148,7 +146,7 @@ export class InboundFlow {
   }
 
   #windowed(): InboundWindow {
-    const { settings } = this.#owner;
+    const { settings } = this.#shared;
     return (this.#window ??= new InboundWindow({
       maxMessages: this.#level === 5 ? Number.POSITIVE_INFINITY : settings.inboundWindowMessages,
       maxBytes: settings.inboundWindowBytes,
@@ -157,8 +155,8 @@ export class InboundFlow {
 
   #completeAtOnce(window: InboundWindow, packetId: number, kind: AckKind, reasonCode: number, sizeBytes: number): void {
     if (kind === ackKind.puback) this.#qos1Open++;
-    if (window.complete(window.open(packetId, kind, sizeBytes), reasonCode)) this.#owner.requestFlush();
-    if (window.isFull) this.#owner.pauseForWindow();
+    if (window.complete(window.open(packetId, kind, sizeBytes), reasonCode)) this.#connection.requestFlush();
+    if (window.isFull) this.#connection.pauseForWindow();
   }
 
   #onAck(kind: AckKind, packetId: number, reasonCode: number): void {
@@ -174,7 +172,7 @@ export class InboundFlow {
 
   /** [MQTT-3.3.2-7..10] */
   #resolveAlias(alias: number, topic: string): string | PacketProblem {
-    if (alias === 0 || alias > this.#owner.settings.topicAliasMaximum) return packetProblems.topicAlias;
+    if (alias === 0 || alias > this.#shared.settings.topicAliasMaximum) return packetProblems.topicAlias;
     if (topic !== "") {
       (this.#aliases ??= new Map()).set(alias, topic);
       return topic;

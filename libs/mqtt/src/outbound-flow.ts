@@ -9,16 +9,8 @@ import type { OutgoingPublish } from "./encode-publish.ts";
 import { OutboundWindow, type OutboundEntry } from "./outbound-window.ts";
 import type { PacketOutput } from "./packet-output.ts";
 import { reasonCodes } from "./reason-codes.ts";
-import type { ConnectionHandler, ConnectionObserver, DeliverOptions, DeliverResult, DeliveryOutcome, MqttConnection, MqttSettings, OutboundItem, ProtocolLevel, UndeliveredItem } from "./types.ts";
-
-export interface OutboundOwner {
-  readonly connection: MqttConnection;
-  readonly handler: ConnectionHandler;
-  readonly observer: ConnectionObserver;
-  readonly settings: MqttSettings;
-  readonly nowMs: () => number;
-  requestFlush(): void;
-}
+import type { ConnectionShared } from "./connection-shared.ts";
+import type { ConnectPacketInfo, DeliverOptions, DeliverResult, DeliveryOutcome, MqttConnection, OutboundItem, ProtocolLevel, UndeliveredItem } from "./types.ts";
 
 const PUBACK = 4;
 const PUBREC = 5;
@@ -29,7 +21,8 @@ const EARLY_FLUSH_BYTES = 65_536;
 const ack: AckFields = { packetId: 0, reasonCode: 0 };
 
 export class OutboundFlow {
-  readonly #owner: OutboundOwner;
+  readonly #connection: MqttConnection;
+  readonly #shared: ConnectionShared;
   readonly #output: PacketOutput;
   readonly #level: ProtocolLevel;
   readonly #maximumPacketBytes: number;
@@ -39,13 +32,14 @@ export class OutboundFlow {
   /** Items of QoS 0 messages that the next flush writes. */
   #unwritten: OutboundItem[] | null = null;
 
-  constructor(owner: OutboundOwner, output: PacketOutput, level: ProtocolLevel, receiveMaximum: number, maximumPacketBytes: number) {
-    this.#owner = owner;
+  constructor(connection: MqttConnection, shared: ConnectionShared, request: ConnectPacketInfo, output: PacketOutput) {
+    this.#connection = connection;
+    this.#shared = shared;
     this.#output = output;
-    this.#level = level;
-    this.#maximumPacketBytes = maximumPacketBytes === 0 ? Number.POSITIVE_INFINITY : maximumPacketBytes;
-    this.#earlyFlushBytes = Math.min(EARLY_FLUSH_BYTES, owner.settings.slowConsumerBytes / 2);
-    this.#maxInFlight = Math.min(owner.settings.outboundWindowMessages, receiveMaximum);
+    this.#level = request.level;
+    this.#maximumPacketBytes = request.maximumPacketBytes === 0 ? Number.POSITIVE_INFINITY : request.maximumPacketBytes;
+    this.#earlyFlushBytes = Math.min(EARLY_FLUSH_BYTES, shared.settings.slowConsumerBytes / 2);
+    this.#maxInFlight = Math.min(shared.settings.outboundWindowMessages, request.receiveMaximum);
   }
 
   get inFlight(): number {
@@ -57,7 +51,7 @@ export class OutboundFlow {
   }
 
   deliver(publish: OutgoingPublish, options: DeliverOptions): DeliverResult {
-    const { observer, settings, nowMs } = this.#owner;
+    const { observer, nowMs } = this.#shared;
     if (publish.expires && !publish.countDown(nowMs())) {
       observer.expired(1);
       return "expired";
@@ -68,12 +62,7 @@ export class OutboundFlow {
       observer.droppedTooLarge(1);
       return "too-large";
     }
-    this.#window ??= new OutboundWindow({
-      maxInFlight: this.#maxInFlight,
-      maxQueuedMessages: settings.outboundQueueMessages,
-      maxQueuedBytes: settings.outboundQueueBytes,
-    });
-    if (this.#window.enqueue(publish, options, sizeBytes) === null) {
+    if (this.#windowed().enqueue(publish, options, sizeBytes) === null) {
       observer.droppedQueueFull(1);
       return "dropped";
     }
@@ -82,7 +71,7 @@ export class OutboundFlow {
   }
 
   #deliverQos0(publish: OutgoingPublish, options: DeliverOptions): DeliverResult {
-    const { observer, settings } = this.#owner;
+    const { observer, settings } = this.#shared;
     if (this.#output.pendingBytes > this.#earlyFlushBytes) this.#output.flush();
     if (this.#output.unsentBytes > settings.slowConsumerBytes) {
       observer.droppedQos0(1);
@@ -96,22 +85,25 @@ export class OutboundFlow {
     this.#output.push(bytes);
     const { item } = options;
     if (item !== null && item !== undefined) (this.#unwritten ??= []).push(item);
-    this.#owner.requestFlush();
+    this.#connection.requestFlush();
     return "queued";
   }
 
   /** @returns false when the id is in flight already */
   resumeRelease(packetId: number, item: OutboundItem): boolean {
-    const { settings } = this.#owner;
-    this.#window ??= new OutboundWindow({
+    if (!this.#windowed().resumeRelease(packetId, item)) return false;
+    this.#output.push(encodeAck(PUBREL_BYTE, packetId));
+    this.#connection.requestFlush();
+    return true;
+  }
+
+  #windowed(): OutboundWindow {
+    const { settings } = this.#shared;
+    return (this.#window ??= new OutboundWindow({
       maxInFlight: this.#maxInFlight,
       maxQueuedMessages: settings.outboundQueueMessages,
       maxQueuedBytes: settings.outboundQueueBytes,
-    });
-    if (!this.#window.resumeRelease(packetId, item)) return false;
-    this.#output.push(encodeAck(PUBREL_BYTE, packetId));
-    this.#owner.requestFlush();
-    return true;
+    }));
   }
 
   /** Sends what the window and the socket allow. */
@@ -121,20 +113,20 @@ export class OutboundFlow {
     let pushed = false;
     for (let next = window.peek(); next !== null; next = window.peek()) {
       const publish = next.publish!;
-      if (publish.expires && !publish.countDown(this.#owner.nowMs())) {
+      if (publish.expires && !publish.countDown(this.#shared.nowMs())) {
         window.shift();
-        this.#owner.observer.expired(1);
+        this.#shared.observer.expired(1);
         this.#report(next, "expired", 0);
         continue;
       }
       if (this.#output.pendingBytes > this.#earlyFlushBytes) this.#output.flush();
-      if (this.#output.unsentBytes > this.#owner.settings.slowConsumerBytes) break;
+      if (this.#output.unsentBytes > this.#shared.settings.slowConsumerBytes) break;
       const entry = window.take();
       if (entry === null) break;
       this.#output.push(publish.bytesFor(this.#level, entry.qos, entry.packetId, entry.dup, entry.retain, entry.identifiers));
       pushed = true;
     }
-    if (pushed) this.#owner.requestFlush();
+    if (pushed) this.#connection.requestFlush();
   }
 
   /** PUBACK, PUBREC or PUBCOMP of the client. */
@@ -155,18 +147,18 @@ export class OutboundFlow {
       this.#pushAck(packetId, 0);
       return null;
     }
-    if (window!.queued > 0) this.#owner.requestFlush();
+    if (window!.queued > 0) this.#connection.requestFlush();
     this.#report(result, "acknowledged", reasonCode);
     return null;
   }
 
   #pushAck(packetId: number, reasonCode: number): void {
     this.#output.push(encodeAck(PUBREL_BYTE, packetId, reasonCode));
-    this.#owner.requestFlush();
+    this.#connection.requestFlush();
   }
 
   #report(entry: OutboundEntry, outcome: DeliveryOutcome, reasonCode: number): void {
-    if (entry.item !== null && entry.item !== undefined) this.#owner.handler.delivered(this.#owner.connection, entry.item, outcome, reasonCode);
+    if (entry.item !== null && entry.item !== undefined) this.#shared.handler.delivered(this.#connection, entry.item, outcome, reasonCode);
   }
 
   /** The output was flushed. */
@@ -174,7 +166,7 @@ export class OutboundFlow {
     const items = this.#unwritten;
     if (items === null) return;
     this.#unwritten = null;
-    for (let i = 0; i < items.length; i++) this.#owner.handler.delivered(this.#owner.connection, items[i], "written", 0);
+    for (let i = 0; i < items.length; i++) this.#shared.handler.delivered(this.#connection, items[i], "written", 0);
   }
 
   takeUndelivered(): UndeliveredItem[] {
