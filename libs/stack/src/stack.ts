@@ -9,9 +9,8 @@ import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { HawserError } from "@hawser/errors";
 import { RocketMqAdmin } from "@hawser/rocketmq";
-import type { InstanceRecord } from "@hawser/catalog";
 import { createTopicsAndGroups, defaultTopics } from "./default-catalog.ts";
-import { catalogInForce } from "./catalog-in-force.ts";
+import { CatalogInForce } from "./catalog-in-force.ts";
 import { keptCredentials } from "./kept-credentials.ts";
 import { lastWords } from "./last-words.ts";
 import { lockHolder, tryLock, unlock } from "./lock.ts";
@@ -47,7 +46,7 @@ export class Stack {
   #ports: ClaimedPorts | undefined;
   #credentials!: StackCredentials;
   #addresses: StackAddresses = {};
-  #instance!: InstanceRecord;
+  #catalog: CatalogInForce | undefined;
   #tls!: TlsFiles;
   #listening: ReadonlySet<number> = new Set();
   #ready = false;
@@ -87,7 +86,7 @@ export class Stack {
       listening: this.#listening,
       addresses: this.#addresses,
       ca: this.#tls.ca,
-      instance: this.#instance,
+      instance: this.#catalog!.instance,
       credentials: this.#credentials,
     });
   }
@@ -144,13 +143,8 @@ export class Stack {
     const rocketMqReady = own ? this.#startRocketMq() : Promise.resolve();
     rocketMqReady.catch(() => undefined); // awaited below, unless NATS fails first
     await this.#startNats();
-    this.#instance = await catalogInForce(`nats://${loopback(this.plan.nats)}`, this.data, {
-      plain: this.#options.plain,
-      rocketmq: rocketmq.kind !== "off",
-      accessKeyId: this.#credentials.accessKeyId,
-      accessKeySecret: this.#credentials.accessKeySecret,
-      prefix: this.#options.prefix ?? "",
-    });
+    const catalog = { plain: this.#options.plain, rocketmq: rocketmq.kind !== "off", prefix: this.#options.prefix ?? "", ...this.#credentials };
+    this.#catalog = await CatalogInForce.start(`nats://${loopback(this.plan.nats)}`, this.data, catalog, () => this.#writeFiles());
     for (const each of instances) if (each.service !== "router") this.#startService(each);
     await rocketMqReady;
     await this.#createTopics();
@@ -261,6 +255,7 @@ export class Stack {
       Promise.all([...this.#processes.values()].filter(({ spec }) => pick(spec.name)).map((each) => each.stop(hard ? 0 : patienceMs)));
     await stopAll((name) => name.startsWith("ingress"), DRAIN_PATIENCE_MS);
     await stopAll((name) => !floor.has(name), DRAIN_PATIENCE_MS);
+    await this.#catalog?.stop();
     await stopAll(() => true, STORE_PATIENCE_MS);
     await this.#ports?.release();
     rmSync(stateFilePath(this.data), { force: true });

@@ -3,3 +3,4 @@
  * the code under test. Everything listens on loopback, on ports of its own.
  */
 export { type NatsServer, startNatsServer } from "./start-nats-server.ts";
+export { type OwnRocketMq, type RocketMqAddresses, startOwnRocketMq, startRocketMq } from "./start-rocketmq.ts";
