@@ -18,6 +18,7 @@ export interface SessionMemberParts {
 
 export interface SessionMember {
   readonly service: SessionService;
+  readonly board: MemberBoard;
   start(): Promise<void>;
   /** Hands every shard over and leaves. */
   stop(): Promise<void>;
@@ -59,7 +60,7 @@ export function createSession({ bus, catalog, member, config, logger }: SessionM
         selfMs,
         settleMs: heartbeatMs * 4,
         replicas: config.nats.replicas,
-        onProblem: (problem) => logger.warn({ problem }, "shard"),
+        log: logger,
         ...callbacks,
       }),
     partitions,
@@ -76,6 +77,7 @@ export function createSession({ bus, catalog, member, config, logger }: SessionM
   });
   return {
     service,
+    board,
     notReady: () => service.notReady(),
     async start() {
       board.start();

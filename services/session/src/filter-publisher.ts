@@ -27,8 +27,11 @@ interface Waiter {
   /** Revision that holds it, 0 while it is not written. */
   revision: number;
   readonly dueAtMs: number;
-  readonly done: (known: boolean) => void;
+  readonly done: (outcome: KnownOutcome) => void;
 }
+
+/** `stopped`: this owner is one no longer, ask the next. */
+export type KnownOutcome = "known" | "overdue" | "stopped";
 
 export const FILTERS_VERSION = "filters";
 const RETRY_MS = 250;
@@ -59,7 +62,7 @@ export class FilterPublisher {
 
   stop(): void {
     this.#stopped = true;
-    for (const waiter of this.#waiters) waiter.done(false);
+    for (const waiter of this.#waiters) waiter.done("stopped");
     this.#waiters = [];
   }
 
@@ -69,8 +72,9 @@ export class FilterPublisher {
     this.#schedule();
   }
 
-  /** @param done called once, when every router knows what the filters are now; false: it did not come to that */
-  whenKnown(done: (known: boolean) => void): void {
+  /** @param done called once, when every router knows what the filters are now */
+  whenKnown(done: (outcome: KnownOutcome) => void): void {
+    if (this.#stopped) return done("stopped");
     this.#waiters.push({ change: this.#change, revision: 0, dueAtMs: performance.now() + WAIT_MS, done });
     this.#schedule();
   }
@@ -140,14 +144,14 @@ export class FilterPublisher {
     const known = this.#knownRevision();
     const now = performance.now();
     const kept: Waiter[] = [];
-    const over: [Waiter, boolean][] = [];
+    const over: [Waiter, KnownOutcome][] = [];
     for (const waiter of this.#waiters) {
-      if (waiter.revision > 0 && waiter.revision <= known) over.push([waiter, true]);
-      else if (now >= waiter.dueAtMs) over.push([waiter, false]);
+      if (waiter.revision > 0 && waiter.revision <= known) over.push([waiter, "known"]);
+      else if (now >= waiter.dueAtMs) over.push([waiter, "overdue"]);
       else kept.push(waiter);
     }
     this.#waiters = kept;
-    for (const [waiter, isKnown] of over) waiter.done(isKnown);
+    for (const [waiter, outcome] of over) waiter.done(outcome);
   }
 
   #knownRevision(): number {

@@ -31,6 +31,9 @@ export interface InboxRunnerParts {
 }
 
 const RETRY_MS = 250;
+/** Between two checkpoints; a large one waits longer, a second per megabyte. */
+const CHECKPOINT_MIN_MS = 90;
+const CHECKPOINT_BYTES_PER_MS = 1000;
 /** What one NATS message may hold, with room for headers. */
 const CHECKPOINT_MAX_BYTES = 1_000_000;
 
@@ -49,6 +52,7 @@ export class InboxRunner {
   #pumpScheduled = false;
   #stopped = false;
   #tooLarge = false;
+  #checkpointDueMs = 0;
 
   constructor(parts: InboxRunnerParts) {
     this.#parts = parts;
@@ -175,10 +179,10 @@ export class InboxRunner {
     }
   }
 
-  /** Writes the checkpoint if something has changed; one write at a time. */
-  checkpoint(): Promise<void> {
+  /** Writes the checkpoint if something has changed and it is due; one write at a time. */
+  checkpoint(isDue = performance.now() >= this.#checkpointDueMs): Promise<void> {
     if (this.#writing) return this.#writing;
-    if (!this.inbox.dirty || this.#stopped) return Promise.resolve();
+    if (!this.inbox.dirty || this.#stopped || !isDue) return Promise.resolve();
     this.#writing = this.#write().finally(() => (this.#writing = null));
     return this.#writing;
   }
@@ -186,6 +190,7 @@ export class InboxRunner {
   async #write(): Promise<void> {
     const { positions, shard, epoch, logger, onFenced } = this.#parts;
     const made = this.inbox.checkpoint(epoch);
+    this.#checkpointDueMs = performance.now() + Math.max(CHECKPOINT_MIN_MS, made.record.length / CHECKPOINT_BYTES_PER_MS);
     if (made.record.length > CHECKPOINT_MAX_BYTES) {
       if (!this.#tooLarge) logger.error({ shard, sizeBytes: made.record.length }, "positions do not fit into one record: not written");
       this.#tooLarge = true;
@@ -228,7 +233,7 @@ export class InboxRunner {
     this.#messages?.stop();
     if (orderly && !this.#stopped) {
       await this.#writing;
-      await this.checkpoint();
+      await this.checkpoint(true);
     }
     this.#stopped = true;
   }

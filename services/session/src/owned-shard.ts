@@ -8,7 +8,6 @@
 import type { ActorKey } from "@hawser/actors";
 import type { Bus, BusMessage, Subscription } from "@hawser/bus";
 import { errorLine } from "@hawser/errors";
-import type { InboxLimits } from "@hawser/inbox";
 import { counter, metricNames, type Logger } from "@hawser/telemetry";
 import {
   actorToken,
@@ -53,8 +52,7 @@ export interface OwnedShardParts {
   readonly presence: PresenceWriter;
   readonly runner: InboxRunner;
   readonly filters: FilterPublisher;
-  readonly limits: InboxLimits;
-  readonly mayServe: () => boolean;
+    readonly mayServe: () => boolean;
   /** Ingresses this process has seen die. */
   readonly isBuried: (ingress: string) => boolean;
   readonly settledAtMs: number;
@@ -107,6 +105,14 @@ export class OwnedShard {
     this.#held = [];
   }
 
+  /** CONNECTs that wait for a close are the next owner's: their ingress asks it. */
+  sendOn(): void {
+    for (const key of this.timed.values()) {
+      const waiting = this.parts.actors.peek(key)?.waiting;
+      if (waiting) (waiting.reply as BusMessage).respond(FENCED);
+    }
+  }
+
   /** The next (epoch, counter): of a connection, or of a presence event. */
   nextOrder(): { readonly epoch: number; readonly counter: number } {
     return { epoch: this.parts.epoch, counter: ++this.#counter };
@@ -125,6 +131,15 @@ export class OwnedShard {
       return void message.respond(encodeAnswer({ ok: false, code: "refused", reason: "malformed request" }));
     }
     if (!this.parts.mayServe()) return void message.respond(FENCED);
+    try {
+      this.#takeFrame(frame, message);
+    } catch (error) {
+      this.parts.logger.error({ shard: this.parts.shard, verb: frame.verb, reason: errorLine(error) }, "request failed");
+      message.respond(encodeAnswer({ ok: false, code: "refused", reason: "malformed request" }));
+    }
+  }
+
+  #takeFrame(frame: Frame, message: BusMessage): void {
     if (this.#held && frame.verb !== SessionVerb.attach && frame.verb !== SessionVerb.closed && frame.verb !== SessionVerb.acks) {
       this.#held.push({ frame, message });
       return;
@@ -203,7 +218,7 @@ export class OwnedShard {
     }
   }
 
-  /** Asks an ingress for its list, unless it was asked; `again`: also then. */
+  /** Asks an ingress for its list, unless it was asked. */
   askList(ingress: string): void {
     if (this.phase.expect(ingress)) this.parts.orders.list(ingress, this.parts.shard, this.parts.epoch);
   }

@@ -49,8 +49,9 @@ function performEffect(shard: OwnedShard, key: ActorKey, effect: SessionEffect):
       if (queue) for (const subscription of effect.subscriptions) if (isOwn(subscription)) inbox.subscribe(queue, subscription);
       if (inbox.filtersChanged) filters.touch();
       inbox.filtersChanged = false;
-      return filters.whenKnown((known) => {
-        if (known) answer(effect.reply, { ok: true });
+      return filters.whenKnown((outcome) => {
+        if (outcome === "known") answer(effect.reply, { ok: true });
+        else if (outcome === "stopped") answer(effect.reply, { ok: false, code: "fenced", reason: "not the owner" });
         else answer(effect.reply, { ok: false, code: "busy", reason: "the routers do not know the filters yet" });
       });
     case "unsubscribed":

@@ -48,7 +48,7 @@ export interface ShardCallbacks {
 }
 
 const TICK_MS = 100;
-const TRIM_MS = 3_000;
+const TRIM_MS = 2_000;
 const EXPIRE_MS = 2_000;
 const DRAIN_MS = 2_000;
 /** An ingress gives up on a CONNECT after 15 s: what was granted longer ago is in its list. */
@@ -65,6 +65,7 @@ export class SessionService {
   readonly #buried = new Set<string>();
   readonly #stopping: (() => void)[] = [];
   #startedAtMs = 0;
+  #wasCovered = false;
   #lastTrimMs = 0;
   #lastExpireMs = 0;
   #lastListMs = 0;
@@ -130,6 +131,9 @@ export class SessionService {
     if (!bus.connected) return "NATS is away";
     if (!board.healthy()) return "does not hear itself";
     if (!this.#keeper.mayServe()) return "the shard records are being read";
+    // only at start: the death of another member is not this one's failure
+    this.#wasCovered ||= this.#keeper.covered;
+    if (!this.#wasCovered) return "shards have no owner yet";
     if ([...this.#shards.values()].some((shard) => !shard.isServing)) return "waits for the lists of the ingresses";
     return null;
   }
@@ -167,7 +171,6 @@ export class SessionService {
       presence: this.#presence,
       runner,
       filters,
-      limits,
       mayServe: mine,
       isBuried: (ingress) => this.#buried.has(ingress),
       settledAtMs: this.#startedAtMs + this.#parts.heartbeatMs * 2.5,
@@ -211,10 +214,13 @@ export class SessionService {
 
   async #close(owned: OwnedShard, orderly: boolean): Promise<void> {
     const { shard, filters, runner } = owned.parts;
-    this.#shards.delete(shard);
-    filters.stop();
-    await runner.stop(orderly);
+    owned.sendOn();
+    if (!orderly) this.#shards.delete(shard);
+    // what is being written still has its effects; the checkpoint comes after them
     await this.#host.closeShard(shard);
+    await runner.stop(orderly);
+    filters.stop();
+    this.#shards.delete(shard);
   }
 
   /** What was accepted is done, for at most 2 s. */

@@ -158,7 +158,7 @@ export class FakeIngress {
         let handed = false;
         for (const receiver of receivers) {
           const connection = ingress.connections.get(receiver.connection);
-          if (!connection || connection.closed !== null || connection.sequence !== receiver.sequence) continue;
+          if (!connection || connection.closed !== null || (connection.sequence !== receiver.sequence && connection.sequence !== "")) continue;
           handed = true;
           connection.deliveries.push({ ...receiver, envelope, text: envelope.payload.toString(), receiptTo, token });
         }

@@ -1,5 +1,6 @@
+import { decodeCheckpoint } from "@hawser/inbox";
 import { startNatsServer, type NatsServer } from "@hawser/testkit";
-import { decodeLogEntry, decodePresenceEvent, RecordKind, shardOf, streams, subjects, type Receipt } from "@hawser/wire";
+import { actorToken, buckets, decodeLogEntry, decodePresenceEvent, RecordKind, shardOf, streams, subjects, type Receipt } from "@hawser/wire";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { FakeIngress, FakeRouter, INSTANCE, prepare, SHARDS, startMember, until, type FakeConnection, type RunningMember } from "./fakes.ts";
 
@@ -54,7 +55,7 @@ describe("takeover", () => {
     stubborn.obedient = false;
     let granted = false;
     const second = two.connect(id).then((connection) => ((granted = true), connection));
-    await until(() => true);
+    expect(await two.query(id)).toMatchObject({ state: "online", ingress: stubborn.member });
     expect(granted).toBe(false);
     await stubborn.bus.nc.close();
     expect((await second).grant?.ok).toBe(true);
@@ -82,6 +83,18 @@ describe("takeover", () => {
     await doomed.bus.nc.close();
     await until(() => ofChannel(connection).includes("tcpclean"), "tcpclean");
     expect(await one.query(id)).toMatchObject({ state: "none" });
+  });
+});
+
+describe("the stream of the inboxes", () => {
+  it("entries nobody wants any more leave the stream", async () => {
+    const left = async (): Promise<number> => {
+      const info = await one.bus.jsm.streams.info(streams.inbox, { subjects_filter: subjects.inbox(0) });
+      return info.state.subjects?.[subjects.inbox(0)] ?? 0;
+    };
+    for (let at = 0; at < 3; at++) await router.append(0, { topic: "nobody", text: "x" });
+    expect(await left()).toBeGreaterThan(0);
+    await until(async () => (await left()) === 0, "trimmed");
   });
 });
 
@@ -143,7 +156,7 @@ describe("persistent sessions", () => {
     const id = client();
     const connection = await one.persistent(id);
     const late = await FakeRouter.start(server.url, "router-1");
-    await until(() => members.every(() => true));
+    await until(() => members.every(({ board }) => board.members("router").filter(({ state }) => state === "ready").length === 2), "both routers are known");
     late.slow = true;
     let answered = false;
     const suback = one.subscribe(connection, `slow/${serial}`).then((answer) => ((answered = true), answer));
@@ -210,15 +223,6 @@ describe("persistent sessions", () => {
     expect(await one.query(id)).toMatchObject({ state: "none" });
     await until(() => !(router.filters.get(String(shard(id))) ?? []).some(([, filter]) => filter === topic), "the filter is gone");
   });
-
-  it("entries nobody wants any more leave the stream", async () => {
-    const left = async (): Promise<number> => {
-      const info = await one.bus.jsm.streams.info(streams.inbox, { subjects_filter: subjects.inbox(0) });
-      return info.state.subjects?.[subjects.inbox(0)] ?? 0;
-    };
-    for (let at = 0; at < 5; at++) await router.append(0, { topic: "nobody", text: "x" });
-    await until(async () => (await left()) === 0, "trimmed");
-  });
 });
 
 describe("an owner that dies", () => {
@@ -234,8 +238,11 @@ describe("an owner that dies", () => {
     await one.close(away, false);
     const others = Array.from({ length: 200 }, client).filter((other) => shard(other) === shard(id)).slice(0, 3);
     const live = await Promise.all(others.map((other) => two.connect(other)));
-    // at most one checkpoint is open: the acknowledgements are in the one before
-    await new Promise((resolve) => setTimeout(resolve, 250));
+    const positions = one.bus.kv(buckets.positions);
+    await until(async () => {
+      const stored = decodeCheckpoint((await positions.get(String(shard(id))))!.value);
+      return stored.sessions.find(({ token }) => token === actorToken(INSTANCE, id))?.pending.length === 2;
+    }, "the acknowledgements are in the checkpoint");
     const owner = ownerOf(id);
     const epoch = one.directory.owner(shard(id))!.epoch;
     await owner.crash();
@@ -277,4 +284,22 @@ describe("an owner that dies", () => {
     await until(() => ofChannel(closing).includes("tcpclean"));
     expect(ofChannel(closing)).toEqual(["connect", "disconnect", "tcpclean"]);
   }, 15_000);
+});
+
+describe("nats-server away", () => {
+  it("connections stay, what could not be sent is sent afterwards, and everything works again", async () => {
+    const id = client();
+    const topic = `away${serial}`;
+    const connection = await one.persistent(id);
+    await one.subscribe(connection, topic);
+    await server.kill();
+    await until(() => !one.bus.connected && members.every(({ bus }) => !bus.connected));
+    await server.restart();
+    await until(() => router.bus.connected && members.every((member) => member.notReady() === null), "ready again");
+    await router.append(shard(id), { topic, text: "a" });
+    await until(() => connection.deliveries.length > 0, "delivered");
+    expect(texts(connection)[0]).toBe("a");
+    const second = await two.persistent(id);
+    expect([second.grant?.sessionPresent, connection.closed]).toEqual([true, "takeover"]);
+  }, 20_000);
 });
