@@ -57,7 +57,8 @@ async function main(): Promise<void> {
   });
   await client.start();
   const status = env.GATEWAY_CSG_STATUS;
-  const stopStatus = status === "" || env.GATEWAY_STATUS_EVERY_SECONDS === 0 ? () => undefined : publishStatus(client, shares, `${status}/${device}`, env.GATEWAY_STATUS_EVERY_SECONDS);
+  const everySeconds = status === "" ? 0 : env.GATEWAY_STATUS_EVERY_SECONDS;
+  const stopStatus = everySeconds === 0 ? () => undefined : publishStatus(client, shares, `${status}/${device}`, everySeconds);
   const stop = async (signal: string): Promise<void> => {
     log("info", "stopping", { signal });
     stopStatus();

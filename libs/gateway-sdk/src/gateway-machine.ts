@@ -10,45 +10,16 @@
  * INTERRUPTED_BY_CRASH. Refusals are journaled like results, so that a late second copy of the
  * request gets the same answer. Results are kept until they are acknowledged.
  */
-import {
-  type CommandError,
-  commandError,
-  type DownlinkMessage,
-  HELLO_JOURNAL_MAX,
-  isUuid,
-  type JournalMember,
-  type Lane,
-  lanes,
-  type Method,
-  PARAMS_MAX_BYTES,
-  PROTOCOL_VERSION,
-  type RequestMessage,
-} from "@hawser/csg-protocol";
+import { type CommandError, commandError, type DownlinkMessage, isUuid, type Lane, type RequestMessage } from "@hawser/csg-protocol";
 import { checkRequest } from "./check-request.ts";
 import type { GatewayInput, GatewayOutput, GatewayTurn, Outcome, Progress } from "./gateway-messages.ts";
+import { type HelloSource, helloPages } from "./hello-pages.ts";
+import { fitting, type Job, newJob, startableJobs } from "./job.ts";
 import type { JournalEntry, JournalRecord, JournalState } from "./journal-entries.ts";
 
-export interface MachineOptions {
-  readonly bootId: string;
-  readonly agent: { readonly name: string; readonly version: string };
-  readonly methods: ReadonlyMap<string, Method>;
+export interface MachineOptions extends HelloSource {
   /** A task that reports nothing for this long is aborted. Default 60 s. */
   readonly stepTimeoutMs?: number;
-}
-
-interface Job {
-  readonly request: RequestMessage;
-  readonly mutexKey: string | null;
-  readonly params: unknown;
-  readonly deadlineAt: number;
-  running: boolean;
-  stepAt: number;
-  abortedAt: number;
-  abortError: CommandError | null;
-  n: number;
-  progress: Progress | null;
-  progressDue: boolean;
-  progressSentAt: number;
 }
 
 const HELLO_RETRY_MIN_MS = 5_000;
@@ -141,28 +112,7 @@ export class GatewayMachine {
   #hello(): void {
     this.#helloAt = this.#now + this.#helloPauseMs;
     this.#helloPauseMs = Math.min(HELLO_RETRY_MAX_MS, this.#helloPauseMs * 2);
-    const members: JournalMember[] = [];
-    for (const record of this.journal.records.values()) {
-      if (record.state === "started") members.push({ id: record.id, state: "started" });
-      else if (record.state === "done" && !record.acked) members.push({ id: record.id, state: "done", code: record.code ?? "OK" });
-    }
-    members.reverse();
-    const { bootId, agent, methods } = this.#options;
-    for (let at = 0; at === 0 || at < members.length; at += HELLO_JOURNAL_MAX) {
-      this.#send({
-        v: 1,
-        k: "hello",
-        bootId,
-        installId: this.journal.installId,
-        agent,
-        proto: [PROTOCOL_VERSION],
-        methods: Object.fromEntries([...methods.values()].map((method) => [method.name, method.schemaHash])),
-        high: { ...this.journal.high },
-        journal: members.slice(at, at + HELLO_JOURNAL_MAX),
-        more: at + HELLO_JOURNAL_MAX < members.length,
-        versions: {},
-      });
-    }
+    for (const page of helloPages(this.journal, this.#options)) this.#send(page);
   }
 
   #down(message: DownlinkMessage): void {
@@ -220,20 +170,8 @@ export class GatewayMachine {
     let waiting = 0;
     for (const job of this.#jobs.values()) if (!job.running && job.request.lane === lane) waiting += 1;
     if (waiting >= WAITING_MAX) return this.#refuse(id, lane, seq, commandError("LANE_FULL", `${waiting} commands already wait in lane ${lane}`));
-    this.#jobs.set(id, {
-      request,
-      mutexKey: checked.method.mutexKey?.(checked.params) ?? null,
-      params: checked.params,
-      deadlineAt: this.#now + leftMs,
-      running: false,
-      stepAt: Number.POSITIVE_INFINITY,
-      abortedAt: 0,
-      abortError: null,
-      n: 0,
-      progress: null,
-      progressDue: false,
-      progressSentAt: 0,
-    });
+    const { method, params } = checked;
+    this.#jobs.set(id, newJob(request, params, method.mutexKey?.(params) ?? null, this.#now + leftMs));
     this.#startDue();
   }
 
@@ -245,30 +183,17 @@ export class GatewayMachine {
   }
 
   #startDue(): void {
-    const busy: Record<Lane, number> = { query: 0, config: 0, task: 0 };
-    const keys = new Set<string>();
-    for (const job of this.#jobs.values()) {
-      if (!job.running) continue;
-      busy[job.request.lane] += 1;
-      if (job.mutexKey !== null) keys.add(job.mutexKey);
-    }
-    for (const job of [...this.#jobs.values()]) {
-      const { id, lane } = job.request;
-      if (job.running || busy[lane] >= lanes[lane] || (job.mutexKey !== null && keys.has(job.mutexKey))) continue;
-      busy[lane] += 1;
-      if (job.mutexKey !== null) keys.add(job.mutexKey);
-      this.#start(id, job);
-    }
+    for (const job of startableJobs(this.#jobs.values())) this.#start(job);
   }
 
-  #start(id: string, job: Job): void {
-    const { lane, seq, method, att } = job.request;
+  #start(job: Job): void {
+    const { id, lane, seq, method, att, traceparent = "" } = job.request;
     job.running = true;
     if (lane === "task") job.stepAt = this.#now + this.#stepTimeoutMs;
     const { idempotent } = this.#options.methods.get(method)!;
     this.#write({ t: "started", id, lane, seq, method, idempotent, at: this.#now }, true);
     this.#send({ v: 1, k: "acc", id, att });
-    this.#outputs.push({ kind: "run", id, method, params: job.params, attempt: att, traceparent: job.request.traceparent ?? "" });
+    this.#outputs.push({ kind: "run", id, method, params: job.params, attempt: att, traceparent });
   }
 
   get #stepTimeoutMs(): number {
@@ -346,7 +271,7 @@ export class GatewayMachine {
     if (!job?.running) return;
     const { lane, seq } = job.request;
     const aborted = "error" in outcome && job.abortError ? { error: job.abortError } : outcome;
-    this.#end(id, lane, seq, tooLarge(aborted) ?? aborted);
+    this.#end(id, lane, seq, fitting(aborted));
   }
 
   /** The end of a command, run or not: journaled, then told. */
@@ -386,9 +311,3 @@ export class GatewayMachine {
 }
 
 const neverSeen = commandError("NEVER_SEEN", "this gateway has not run it and never will");
-
-function tooLarge(outcome: Outcome): Outcome | null {
-  if ("error" in outcome) return null;
-  const sizeBytes = Buffer.byteLength(JSON.stringify(outcome.result ?? null));
-  return sizeBytes > PARAMS_MAX_BYTES ? { error: commandError("RESULT_TOO_LARGE", `the result has ${sizeBytes} bytes`) } : null;
-}

@@ -135,8 +135,8 @@ export class JournalState {
   }
 }
 
-function startedOf({ id, lane, seq, method, idempotent, at }: JournalEntry & { t: "started" }): Pick<JournalRecord, "id" | "lane" | "seq" | "method" | "idempotent" | "at"> {
-  return { id, lane, seq, method, idempotent, at };
+function startedOf({ t: _t, ...started }: JournalEntry & { t: "started" }): Omit<typeof started, "t"> {
+  return started;
 }
 
 const blank = {

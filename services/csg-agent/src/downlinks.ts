@@ -5,7 +5,7 @@
 import type { ActorKey } from "@hawser/actors";
 import type { Bus, Subscription } from "@hawser/bus";
 import type { CatalogReader } from "@hawser/catalog";
-import type { ShardCaller } from "@hawser/shards";
+import type { CallDone, ShardCaller } from "@hawser/shards";
 import { attributes, spanContextBytes, SpanKind, spanName, spanNames, startSpan, traceparentOf, counter, metricNames } from "@hawser/telemetry";
 import {
   decodeAnswer,
@@ -86,10 +86,12 @@ export class Downlinks {
     const token = tracked ? (++this.#token).toString(36) : "";
     if (tracked) this.#receipts.set(token, { key, id, attempt, since: now });
     const { origin, sequence } = { origin: this.#options.member, sequence: ++this.#sequence };
-    const envelope = downlinkEnvelope(message, { origin, sequence, clientId: key.clientId, gateway, csgUp: csg.up, csgDown: csg.down, now, trace: spanContextBytes(span) });
+    const { clientId, instance } = key;
+    const way = { origin, sequence, clientId, gateway, csgUp: csg.up, csgDown: csg.down, now, trace: spanContextBytes(span) };
+    const envelope = downlinkEnvelope(message, way);
     const receiptTo = tracked ? subjects.receipts(this.#options.member) : "";
-    const request = encodeFrame(SessionVerb.p2p, null, encodeP2pRequest({ instance: key.instance, storable: false, receiptTo, token, envelope }));
-    this.#options.sessions.call(shardOf(key.instance, key.clientId, this.#options.shards), request, { timeoutMs: CALL_TIMEOUT_MS }, (error, answer) => {
+    const request = encodeFrame(SessionVerb.p2p, null, encodeP2pRequest({ instance, storable: false, receiptTo, token, envelope }));
+    this.#call(key, request, (error, answer) => {
       const state = error ? (error.kind === "unavailable" ? "unsent" : "failed") : outcomeOf(answer);
       span?.setAttribute(attributes.outcome, state);
       span?.end();
@@ -100,7 +102,7 @@ export class Downlinks {
   /** Asks for the connection's state. `failed` when nobody could say. */
   probe(key: ActorKey, done: (summary: SessionSummary | null) => void): void {
     const request = encodeFrame(SessionVerb.query, { instance: key.instance, clientId: key.clientId });
-    this.#options.sessions.call(shardOf(key.instance, key.clientId, this.#options.shards), request, { timeoutMs: CALL_TIMEOUT_MS }, (error, answer) => {
+    this.#call(key, request, (error, answer) => {
       if (error) return done(null);
       const summary = decodeAnswer<SessionSummary>(answer);
       done(summary.ok ? summary : null);
@@ -109,7 +111,7 @@ export class Downlinks {
 
   drop(key: ActorKey): void {
     const request = encodeFrame(SessionVerb.drop, { instance: key.instance, clientId: key.clientId, reason: "kicked" });
-    this.#options.sessions.call(shardOf(key.instance, key.clientId, this.#options.shards), request, { timeoutMs: CALL_TIMEOUT_MS }, () => {
+    this.#call(key, request, () => {
       // nothing depends on it: what waits is sent again either way
     });
   }
@@ -119,6 +121,11 @@ export class Downlinks {
       if (since + RECEIPT_WAIT_MS > now) return;
       this.#receipts.delete(token);
     }
+  }
+
+  #call(key: ActorKey, request: Buffer, done: CallDone): void {
+    const { sessions, shards } = this.#options;
+    sessions.call(shardOf(key.instance, key.clientId, shards), request, { timeoutMs: CALL_TIMEOUT_MS }, done);
   }
 
   #receipt(data: Buffer): void {

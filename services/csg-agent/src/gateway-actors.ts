@@ -6,7 +6,7 @@ import { type ActorKey, ActorHost } from "@hawser/actors";
 import type { Bus } from "@hawser/bus";
 import type { Config } from "@hawser/config";
 import { isFinal } from "@hawser/csg-protocol";
-import { counter, histogram, type Logger, metricNames } from "@hawser/telemetry";
+import { counter, gauge, histogram, type Logger, metricNames } from "@hawser/telemetry";
 import { actorToken, buckets, encodeToken, shardOf, subjects } from "@hawser/wire";
 import type { CommandView } from "./command.ts";
 import { isIdle, receive } from "./command-machine.ts";
@@ -48,6 +48,9 @@ export class GatewayActors {
   readonly #answers = new PendingAnswers();
   readonly #foreign = counter(metricNames.foreignAnswers);
   readonly #seconds = histogram(metricNames.commandSeconds);
+  /** Per gateway with any: open commands, replies owed. */
+  readonly #counts = new Map<string, readonly [open: number, owed: number]>();
+  #removeGauges: (() => void)[] = [];
   #timer: NodeJS.Timeout | null = null;
   #eventNumber = 0;
 
@@ -71,7 +74,9 @@ export class GatewayActors {
         },
         receive: (state, message, now) => {
           const turn = receive(state, message, now, settings);
-          this.#want(this.keyOf(state.instance, state.clientId), state.nextDeadlineAt);
+          const key = this.keyOf(state.instance, state.clientId);
+          this.#want(key, state.nextDeadlineAt);
+          this.#count(key, state);
           return turn;
         },
         perform: (effects, key) => {
@@ -83,11 +88,14 @@ export class GatewayActors {
   }
 
   start(): void {
+    const sum = (index: 0 | 1): number => [...this.#counts.values()].reduce((total, counts) => total + counts[index], 0);
+    this.#removeGauges = [gauge(metricNames.commandsOpen, null, () => sum(0)), gauge(metricNames.repliesOwed, null, () => sum(1))];
     this.#timer = setInterval(() => this.#tick(), TIMER_MS);
   }
 
   stop(): void {
     if (this.#timer) clearInterval(this.#timer);
+    for (const remove of this.#removeGauges) remove();
   }
 
   keyOf(instance: string, clientId: string): ActorKey {
@@ -117,7 +125,14 @@ export class GatewayActors {
       if (key.shard !== shard) continue;
       this.#keys.delete(token);
       this.#deadlines.delete(token);
+      this.#counts.delete(token);
     }
+  }
+
+  #count(key: ActorKey, { queued, active, owed }: GatewayState): void {
+    const open = queued.length + active.size;
+    if (open === 0 && owed.size === 0) this.#counts.delete(key.token);
+    else this.#counts.set(key.token, [open, owed.size]);
   }
 
   #want(key: ActorKey, at: number): void {
@@ -155,7 +170,8 @@ export class GatewayActors {
         outbox.reply(key, name, reply, (stored) => {
           if (owed) this.tell(key, { kind: "replied", id: reply.id, n: reply.n, stored });
           if (answerTo === 0) return;
-          this.#answers.answer(answerTo, stored ? { ok: true, id: reply.id, outcome: "conflict" } : { ok: false, code: "busy", reason: "the log did not take the reply" });
+          if (stored) this.#answers.answer(answerTo, { ok: true, id: reply.id, outcome: "conflict" });
+          else this.#answers.answer(answerTo, { ok: false, code: "busy", reason: "the log did not take the reply" });
         });
         return;
       }
@@ -165,7 +181,7 @@ export class GatewayActors {
       case "presence-event": {
         const { online, at, clientIp, reason } = effect;
         log.info({ gateway: key.clientId, online, clientIp }, "gateway presence");
-        this.#event(key, "csg.presence.v1", name.gateway, { gateway: name.gateway, group: name.group, state: online ? "online" : "offline", at, clientIp, reason });
+        this.#event(key, "csg.presence.v1", name.gateway, { ...name, state: online ? "online" : "offline", at, clientIp, reason });
         return;
       }
       case "drop-session":
@@ -203,7 +219,8 @@ export class GatewayActors {
     if (!isFinal(command.state)) return;
     counter(metricNames.commands, { state: command.state, code: command.code ?? "OK" }).add(1);
     this.#seconds.observe((now() - command.createdAt) / 1000, { lane: command.lane });
-    log.info({ gateway: key.clientId, command: command.id, method: command.method, state: command.state, code: command.code, reason: command.error?.reason, ms: now() - command.createdAt }, "command ended");
+    const { id, method, state, code, error } = command;
+    log.info({ gateway: key.clientId, command: id, method, state, code, reason: error?.reason, ms: now() - command.createdAt }, "command ended");
     this.#event(key, "csg.command.v1", gateway, commandEventData(command));
   }
 

@@ -132,12 +132,14 @@ export class GatewayTurn {
   tell(command: Command, kind: "accepted" | "progress", n: number, body: unknown, traceparent: string): void {
     if (command.reply !== "progress" || command.replyTopic === "") return;
     const status = kind === "accepted" ? 202 : 102;
-    this.emit({ kind: "reply", reply: { ...base(command, kind, n), status, code: "OK", reason: "", origin: "device", late: false, body, problem: false, traceparent }, owed: false, answerTo: 0 });
+    const reply: Reply = { ...base(command, kind, n), status, code: "OK", reason: "", origin: "device", late: false, body, problem: false, traceparent };
+    this.emit({ kind: "reply", reply, owed: false, answerTo: 0 });
   }
 
   /** Another body under an id in use: an answer to that request, not the end of the command. */
   reject(command: Command, error: CommandError, replyTopic: string, answerTo: number): void {
-    this.emit({ kind: "reply", reply: { ...base(command, "rejected", 1), topic: replyTopic, ...failure(error, command.id), origin: "platform", late: false }, owed: false, answerTo });
+    const reply: Reply = { ...base(command, "rejected", 1), topic: replyTopic, ...failure(error, command.id), origin: "platform", late: false };
+    this.emit({ kind: "reply", reply, owed: false, answerTo });
   }
 
   /** The gateway may forget this result. Told with the next message down, or soon. */

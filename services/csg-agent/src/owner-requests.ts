@@ -50,6 +50,7 @@ export interface RequestsOptions {
 }
 
 type Respond = (answer: Answer<{ readonly [member: string]: unknown }>) => void;
+type Failed = ParsedRequest & { readonly ok: false };
 const FENCED = { ok: false, code: "fenced", reason: "not the owner" } as const;
 
 export class OwnerRequests {
@@ -137,7 +138,7 @@ export class OwnerRequests {
     this.#take(key, parseSubmit(head, body, this.#options.defaults), head.traceparent, (failure) => this.#refuse(key, failure, head.traceparent, respond), respond);
   }
 
-  #take(key: ActorKey, parsed: ParsedRequest, parent: string, onBad: (failure: ParsedRequest & { ok: false }) => void, respond: Respond): void {
+  #take(key: ActorKey, parsed: ParsedRequest, parent: string, onBad: (failure: Failed) => void, respond: Respond): void {
     if (!parsed.ok) return onBad(parsed);
     const { method, id } = parsed.request;
     const span = startSpan(spanName(spanNames.command, { method }), SpanKind.CONSUMER, parent === "" ? null : encodeTraceparent(parent), {
@@ -150,9 +151,10 @@ export class OwnerRequests {
   }
 
   /** A request of RocketMQ that no command can be made of: its caller gets a final reply, RocketMQ an acknowledgement. */
-  #refuse(key: ActorKey, { error, parts }: ParsedRequest & { ok: false }, traceparent: string, respond: Respond): void {
+  #refuse(key: ActorKey, { error, parts }: Failed, traceparent: string, respond: Respond): void {
     counter(metricNames.commands, { state: "REJECTED", code: error.code }).add(1);
-    this.#options.log.warn({ audit: true, what: "request-refused", gateway: key.clientId, command: parts.id, reason: error.reason, detail: error.message }, "request refused");
+    const { reason, message: detail } = error;
+    this.#options.log.warn({ audit: true, what: "request-refused", gateway: key.clientId, command: parts.id, reason, detail }, "request refused");
     if (parts.reply === "none") return respond({ ok: true, outcome: "refused", error });
     this.#options.outbox.reply(
       key,
@@ -183,7 +185,8 @@ export class OwnerRequests {
       case "submit": {
         const params = parseJson(body);
         const parts = { ...ask, params, echo: [], bornAt: now(), queueTtlMs: ask.queueTtlMs, deadlineMs: ask.deadlineMs };
-        const parsed: ParsedRequest = params === undefined ? { ok: false, error: commandError("PARAM_NOT_JSON", "params are not JSON"), parts } : checkRequest(parts, defaults);
+        const notJson = { ok: false, error: commandError("PARAM_NOT_JSON", "params are not JSON"), parts } as const;
+        const parsed: ParsedRequest = params === undefined ? notJson : checkRequest(parts, defaults);
         return this.#take(key, parsed, ask.traceparent, ({ error }) => respond({ ok: true, outcome: "refused", error }), respond);
       }
       case "get":

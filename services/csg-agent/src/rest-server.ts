@@ -135,7 +135,8 @@ export class RestServer {
     const body = bodySchema.parse(request.body);
     const id = commandId(request.headers["idempotency-key"]);
     const waitMs = Math.min(waitOf(request.headers.prefer) * 1000, this.#options.maxWaitMs);
-    const span = startEdgeSpan(spanName(spanNames.rest, { httpMethod: "POST", route: "/v1/gateways/{id}/commands" }), SpanKind.SERVER, textOf(request.headers.traceparent));
+    const name = spanName(spanNames.rest, { httpMethod: "POST", route: "/v1/gateways/{id}/commands" });
+    const span = startEdgeSpan(name, SpanKind.SERVER, textOf(request.headers.traceparent));
     const { method, reply: mode, replyTopic = "", principal, queueTtlMs, deadlineMs } = body;
     const begin = async (): Promise<CommandView> => {
       const ask = {
@@ -211,7 +212,9 @@ function textOf(header: string | string[] | undefined): string | null {
 /** A UUID is the id itself; another key of up to 64 printable characters stands for one. */
 function commandId(key: string | string[] | undefined): string {
   if (key === undefined) return newUuidV7();
-  if (typeof key !== "string" || !/^[\x21-\x7e]{1,64}$/.test(key)) throw new ProblemError(commandError("ID_INVALID", "Idempotency-Key must be 1 to 64 printable characters"));
+  if (typeof key !== "string" || !/^[\x21-\x7e]{1,64}$/.test(key)) {
+    throw new ProblemError(commandError("ID_INVALID", "Idempotency-Key must be 1 to 64 printable characters"));
+  }
   return isUuid(key.toLowerCase()) ? key.toLowerCase() : uuidV5(key);
 }
 
