@@ -1,3 +1,4 @@
+import type { Packet } from "mqtt-packet";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { levels, startHarness, type Harness, type Level } from "./raw-client.ts";
 
@@ -99,6 +100,25 @@ describe("UNSUBSCRIBE", () => {
     client.hex(level === 5 ? "a203000100" : "a2020001");
     expect((await client.settleBytes()).toString("hex")).toBe(level === 5 ? "e00182" : "");
     expect(client.socket.ended).toBe(true);
+  });
+});
+
+describe("hundreds of control packets in one chunk", () => {
+  it.each(levels)("of level %i are all answered, in order", async (level) => {
+    const client = await harness.connected(level);
+    const ids = Array.from({ length: 300 }, (_, i) => i + 1);
+    client.send(
+      ...ids.flatMap((messageId): Packet[] => [
+        { cmd: "subscribe", messageId, subscriptions: [{ topic: `t/${messageId}`, qos: 1 }] },
+        { cmd: "unsubscribe", messageId: messageId + 1000, unsubscriptions: [`t/${messageId}`] },
+        { cmd: "pingreq" },
+      ]),
+    );
+    let packets: { cmd: string; messageId?: number }[] = [];
+    for (let i = 0; i < 100 && packets.length < 900; i++) packets = packets.concat(await client.settle());
+    expect(packets.filter((packet) => packet.cmd === "suback").map((packet) => packet.messageId)).toEqual(ids);
+    expect(packets.filter((packet) => packet.cmd === "unsuback").map((packet) => packet.messageId)).toEqual(ids.map((id) => id + 1000));
+    expect(packets.filter((packet) => packet.cmd === "pingresp")).toHaveLength(300);
   });
 });
 
