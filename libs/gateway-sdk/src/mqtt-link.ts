@@ -57,6 +57,9 @@ export class MqttLink {
     };
     this.#client = connect(options.url, clientOptions);
     this.#client.on("connect", () => {
+      // PUBACK, "accepted" and the result are three small writes in a row: Nagle's algorithm would hold the
+      // second one until the first is acknowledged, 40 ms later. A WebSocket sets this itself.
+      (this.#client.stream as { setNoDelay?: (on: boolean) => void }).setNoDelay?.(true);
       this.#attempt = 0;
       this.#up = true;
       events.onUp();
