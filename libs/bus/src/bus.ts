@@ -3,31 +3,26 @@
  * here: nothing is published into a dead connection (the library would lose it without a word),
  * requests cost no promise and no timer, and JetStream's answers are one of three kinds.
  */
-import { connect, headers as newHeaders, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node";
-import { jetstream, jetstreamManager, type JetStreamClient, type JetStreamManager, type StreamConfig, type StreamInfo } from "@nats-io/jetstream";
-import { HawserError } from "@hawser/errors";
+import { headers as newHeaders, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node";
+import { jetstream, type JetStreamClient, type JetStreamManager, type StreamConfig, type StreamInfo } from "@nats-io/jetstream";
 import { parsePubAck, type AppendResult } from "./append-result.ts";
 import { BusError } from "./bus-error.ts";
-import { KvBucket, kvStreamConfig, type KvOptions } from "./kv-bucket.ts";
-import { asBuffer, RequestMux, type RequestDone } from "./request-mux.ts";
 import { ensureStream } from "./ensure-stream.ts";
+import { KvBucket, kvStreamConfig, type KvOptions } from "./kv-bucket.ts";
+import { openConnection } from "./open-connection.ts";
+import { ReceivedMessage, type BusMessage } from "./received-message.ts";
+import { RequestMux, type RequestDone } from "./request-mux.ts";
+import { throwLater } from "./throw-later.ts";
 
 export interface BusOptions {
   /** `nats://host:port`, several separated by commas. */
   readonly url: string;
-  /** Shown in NATS monitoring; also the inbox prefix: letters, digits, `-` and `_`. */
+  /** Shown in NATS monitoring; also part of the inbox: letters, digits, `-` and `_`. */
   readonly name: string;
+  /** How long the first connection is tried, default 10,000. */
+  readonly connectWithinMs?: number;
   /** Told in one line when the connection is lost or back. */
   readonly onEvent?: (event: string) => void;
-}
-
-export interface BusMessage {
-  readonly subject: string;
-  readonly data: Buffer;
-  /** Empty when no answer is expected. */
-  readonly reply: string;
-  /** @returns false when there is no reply subject or no connection */
-  respond(data: Uint8Array): boolean;
 }
 
 export interface Subscription {
@@ -38,15 +33,16 @@ export interface Subscription {
 
 export interface AppendOptions {
   readonly headers?: Readonly<Record<string, string>>;
+  /** Default 5,000; then the result is unknown. */
   readonly timeoutMs?: number;
 }
 
-const MIN_VERSION = [2, 12] as const;
-const RECONNECT_WAIT_MS = 250;
-const PING_INTERVAL_MS = 2_000;
+const CONNECT_WITHIN_MS = 10_000;
 const APPEND_TIMEOUT_MS = 5_000;
 const DRAIN_TIMEOUT_MS = 2_000;
 const DRAIN_POLL_MS = 10;
+const MESSAGE_EXCEEDS_MAXIMUM = 10_054;
+const EMPTY = Buffer.alloc(0);
 
 export class Bus {
   readonly nc: NatsConnection;
@@ -57,7 +53,7 @@ export class Bus {
   readonly #subscriptions = new Set<Subscription>();
   readonly #onEvent: (event: string) => void;
   #connected = true;
-  #closing = false;
+  #closing: Promise<void> | null = null;
 
   private constructor(nc: NatsConnection, jsm: JetStreamManager, options: BusOptions) {
     this.nc = nc;
@@ -68,40 +64,15 @@ export class Bus {
     void this.#watchStatus();
   }
 
-  /** Waits for the first connection for 10 s. @throws HawserError HAWSER_E_NATS_CONNECT, _NATS_VERSION, _NATS_JETSTREAM */
+  /** @throws HawserError HAWSER_E_NATS_CONNECT, _NATS_VERSION, _NATS_JETSTREAM */
   static async connect(options: BusOptions): Promise<Bus> {
-    let nc: NatsConnection;
-    try {
-      nc = await connect({
-        servers: options.url.split(","),
-        name: options.name,
-        maxReconnectAttempts: -1,
-        reconnectTimeWait: RECONNECT_WAIT_MS,
-        reconnectJitter: RECONNECT_WAIT_MS,
-        pingInterval: PING_INTERVAL_MS,
-        maxPingOut: 2,
-        noAsyncTraces: true,
-        ignoreAuthErrorAbort: true,
-        timeout: 10_000,
-      });
-    } catch (cause) {
-      throw new HawserError("HAWSER_E_NATS_CONNECT", `NATS cannot be reached at ${options.url}`, { cause });
-    }
-    const version = nc.info?.version ?? "0.0.0";
-    if (!isSupported(version)) {
-      await nc.close();
-      throw new HawserError("HAWSER_E_NATS_VERSION", `nats-server ${version} at ${options.url} is too old: 2.12 or newer is needed`);
-    }
-    try {
-      return new Bus(nc, await jetstreamManager(nc, { timeout: 10_000 }), options);
-    } catch (cause) {
-      await nc.close();
-      throw new HawserError("HAWSER_E_NATS_JETSTREAM", `nats-server at ${options.url} has no JetStream`, { cause });
-    }
+    const { nc, jsm } = await openConnection(options.url, options.name, options.connectWithinMs ?? CONNECT_WITHIN_MS);
+    return new Bus(nc, jsm, options);
   }
 
+  /** False also while closing, once the subscriptions are drained. */
   get connected(): boolean {
-    return this.#connected;
+    return this.#connected && !this.nc.isDraining() && !this.nc.isClosed();
   }
 
   /** @returns stops listening */
@@ -127,24 +98,27 @@ export class Bus {
     for (const listener of this.#listeners) listener(connected);
   }
 
-  /** @returns false when there is no connection: nothing was sent */
+  /**
+   * @returns false when there is no connection: nothing was sent
+   * @throws when the data is larger than the server's max_payload
+   */
   publish(subject: string, data: Uint8Array, reply?: string): boolean {
-    if (!this.#connected || this.nc.isClosed()) return false;
+    if (!this.connected) return false;
     if (reply === undefined || reply === "") this.nc.publish(subject, data);
     else this.nc.publish(subject, data, { reply });
     return true;
   }
 
+  /** The handler is called as messages arrive, one after the other. A rejected permission is an event, not an exception. */
   subscribe(subject: string, handler: (message: BusMessage) => void): Subscription {
     const subscription = this.nc.subscribe(subject, {
       callback: (error, message) => {
         if (error) return this.#onEvent(`${subject}: ${error.message}`);
-        handler({
-          subject: message.subject,
-          data: asBuffer(message.data),
-          reply: message.reply ?? "",
-          respond: (data) => this.#connected && message.respond(data),
-        });
+        try {
+          handler(new ReceivedMessage(message, this));
+        } catch (bug) {
+          throwLater(bug);
+        }
       },
     });
     const handle: Subscription = {
@@ -154,20 +128,19 @@ export class Bus {
       },
       drain: async () => {
         this.#subscriptions.delete(handle);
-        if (!this.nc.isClosed() && !subscription.isClosed() && this.#connected) await subscription.drain();
+        if (this.nc.isClosed() || subscription.isClosed()) return;
+        if (this.#connected) await subscription.drain();
+        else subscription.unsubscribe();
       },
     };
     this.#subscriptions.add(handle);
     return handle;
   }
 
-  /** @param done called once, never within this call when connected */
+  /** @param done called once, never within this call */
   requestCallback(subject: string, data: Uint8Array, timeoutMs: number, done: RequestDone): void {
-    if (!this.#connected || this.nc.isClosed()) {
-      setImmediate(() => done(new BusError("disconnected", subject), Buffer.alloc(0)));
-      return;
-    }
-    this.#mux.request(subject, data, timeoutMs, done);
+    if (this.connected) this.#mux.request(subject, data, timeoutMs, done);
+    else setImmediate(() => done(new BusError("disconnected", subject), EMPTY));
   }
 
   /** @throws BusError */
@@ -177,10 +150,14 @@ export class Bus {
     });
   }
 
-  /** Stores one message in the stream of its subject. */
+  /** Stores one message in the stream of its subject. @param done called once, never within this call */
   append(subject: string, data: Uint8Array, done: (result: AppendResult) => void, options: AppendOptions = {}): void {
-    if (!this.#connected || this.nc.isClosed()) {
+    if (!this.connected) {
       setImmediate(() => done({ kind: "unknown" }));
+      return;
+    }
+    if (data.length > this.maxPayloadBytes) {
+      setImmediate(() => done({ kind: "refused", code: MESSAGE_EXCEEDS_MAXIMUM, reason: `larger than max_payload (${this.maxPayloadBytes} bytes)` }));
       return;
     }
     const headers = options.headers ? headersOf(options.headers) : undefined;
@@ -193,16 +170,21 @@ export class Bus {
     );
   }
 
-  /** Sends without waiting, with headers: the middle of an atomic batch. */
+  /** What one message may hold, less room for headers. */
+  get maxPayloadBytes(): number {
+    return (this.nc.info?.max_payload ?? 1_048_576) - 1024;
+  }
+
+  /** Sends without waiting, with headers: the middle of an atomic batch. @returns false when nothing was sent */
   publishWithHeaders(subject: string, data: Uint8Array, headers: Readonly<Record<string, string>>): boolean {
-    if (!this.#connected || this.nc.isClosed()) return false;
+    if (!this.connected) return false;
     this.nc.publish(subject, data, { headers: headersOf(headers) });
     return true;
   }
 
   /** Everything published so far has reached the server. @throws BusError */
   async flush(): Promise<void> {
-    if (!this.#connected) throw new BusError("disconnected", "flush");
+    if (!this.connected) throw new BusError("disconnected", "flush");
     try {
       await this.nc.flush();
     } catch {
@@ -225,28 +207,36 @@ export class Bus {
     return ensureStream(this.jsm, config);
   }
 
-  /** Handles what has arrived, waits for open requests for at most 2 s, and closes. */
-  async close(): Promise<void> {
-    if (this.#closing) return;
-    this.#closing = true;
+  /**
+   * Handles what has arrived, waits for open requests, closes. Each step takes 2 s at most: the
+   * client's own drain neither waits for requests nor ends while the server is frozen.
+   */
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close());
+  }
+
+  async #close(): Promise<void> {
     if (this.#connected) {
-      await Promise.allSettled([...this.#subscriptions].map((subscription) => subscription.drain()));
+      await atMost(Promise.allSettled([...this.#subscriptions].map((subscription) => subscription.drain())));
       const deadline = performance.now() + DRAIN_TIMEOUT_MS;
       while (this.#mux.pending > 0 && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
     }
     this.#mux.stop();
-    if (this.#connected) await Promise.race([this.nc.drain(), new Promise((resolve) => setTimeout(resolve, DRAIN_TIMEOUT_MS))]).catch(() => undefined);
-    await this.nc.close().catch(() => undefined);
+    if (this.#connected) await atMost(this.nc.drain());
+    await atMost(this.nc.close());
   }
+}
+
+/** Waits for it for at most 2 s; how it ends does not matter. */
+async function atMost(work: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise((resolve) => (timer = setTimeout(resolve, DRAIN_TIMEOUT_MS)));
+  await Promise.race([work.catch(() => undefined), limit]);
+  clearTimeout(timer);
 }
 
 function headersOf(values: Readonly<Record<string, string>>): MsgHdrs {
   const headers = newHeaders();
   for (const name in values) headers.set(name, values[name]!);
   return headers;
-}
-
-function isSupported(version: string): boolean {
-  const [major = 0, minor = 0] = version.split(".").map(Number);
-  return major > MIN_VERSION[0] || (major === MIN_VERSION[0] && minor >= MIN_VERSION[1]);
 }

@@ -1,24 +1,55 @@
 import type { JetStreamManager, StreamConfig, StreamInfo } from "@nats-io/jetstream";
 import { HawserError } from "@hawser/errors";
 
+type WantedConfig = Partial<StreamConfig> & { name: string };
+
 const STREAM_NAME_IN_USE = 10_058;
 const NOT_FOUND = 10_059;
 
+/** What must be as asked: an old server ignores fields it does not know. */
+const CHECKED = [
+  "retention",
+  "discard",
+  "storage",
+  "allow_atomic",
+  "allow_msg_ttl",
+  "allow_direct",
+  "deny_delete",
+  "max_msgs_per_subject",
+  "max_age",
+  "duplicate_window",
+  "max_bytes",
+] as const;
+/** What an existing stream is brought to without touching a message. */
+const ADJUSTED = ["allow_atomic", "allow_msg_ttl", "duplicate_window", "max_bytes"] as const;
+
 /**
- * Creates a stream unless it is there, and compares what the server made of it with what was
- * asked: an old server ignores fields it does not know. Sizes may differ on an existing stream,
- * an operator may have changed them.
+ * Creates a stream unless it is there, brings settings that may change (its size) to what is asked,
+ * and compares what the server made of it.
+ * @throws HawserError HAWSER_E_STREAM_MISMATCH
  */
-export async function ensureStream(jsm: JetStreamManager, config: Partial<StreamConfig> & { name: string }): Promise<StreamInfo> {
-  const info = await existing(jsm, config.name) ?? await create(jsm, config);
-  const actual = info.config as unknown as Record<string, unknown>;
-  for (const key of ["retention", "discard", "storage", "allow_atomic", "allow_direct", "max_msgs_per_subject"] as const) {
-    const wanted = (config as Record<string, unknown>)[key];
-    if (wanted === undefined || actual[key] === wanted || (wanted === false && actual[key] === undefined)) continue;
-    const line = `stream ${config.name}: ${key} is ${String(actual[key])}, ${String(wanted)} is needed`;
-    throw new HawserError("HAWSER_E_STREAM_MISMATCH", line);
+export async function ensureStream(jsm: JetStreamManager, config: WantedConfig): Promise<StreamInfo> {
+  let info = (await existing(jsm, config.name)) ?? (await create(jsm, config));
+  if (ADJUSTED.some((key) => differs(config, info, key))) {
+    const changes = Object.fromEntries(ADJUSTED.filter((key) => differs(config, info, key)).map((key) => [key, config[key]]));
+    info = await jsm.streams.update(config.name, changes as Partial<StreamConfig>);
   }
+  for (const key of CHECKED) {
+    if (!differs(config, info, key)) continue;
+    throw mismatch(config.name, `${key} is ${String(info.config[key])}, ${String(config[key])} is needed`);
+  }
+  const missing = (config.subjects ?? []).filter((subject) => !info.config.subjects?.includes(subject));
+  if (missing.length > 0) throw mismatch(config.name, `it lacks the subject ${missing.join(", ")}`);
   return info;
+}
+
+function differs(config: WantedConfig, { config: actual }: StreamInfo, key: (typeof CHECKED)[number]): boolean {
+  const wanted = config[key];
+  return wanted !== undefined && wanted !== (actual[key] ?? (typeof wanted === "boolean" ? false : 0));
+}
+
+function mismatch(name: string, what: string): HawserError {
+  return new HawserError("HAWSER_E_STREAM_MISMATCH", `stream ${name}: ${what}`);
 }
 
 async function existing(jsm: JetStreamManager, name: string): Promise<StreamInfo | null> {
@@ -30,7 +61,7 @@ async function existing(jsm: JetStreamManager, name: string): Promise<StreamInfo
   }
 }
 
-async function create(jsm: JetStreamManager, config: Partial<StreamConfig> & { name: string }): Promise<StreamInfo> {
+async function create(jsm: JetStreamManager, config: WantedConfig): Promise<StreamInfo> {
   try {
     return await jsm.streams.add(config);
   } catch (error) {

@@ -3,10 +3,12 @@
  * what records need: every write names the revision it replaces, every read comes from the leader
  * (`allow_direct` is off), and many writes can be one atomic batch.
  */
+import { randomUUID } from "node:crypto";
 import { RetentionPolicy, DiscardPolicy, StorageType, type StreamConfig } from "@nats-io/jetstream";
 import type { AppendResult } from "./append-result.ts";
 import type { Bus } from "./bus.ts";
-import { KvWatch, readBucket, type KvChange } from "./kv-watch.ts";
+import { readBucket, type KvChange } from "./kv-read.ts";
+import { KvWatch } from "./kv-watch.ts";
 
 export interface KvOptions {
   /** Copies on a NATS cluster: 1, 3 or 5. */
@@ -32,12 +34,18 @@ export interface KvWrite {
   readonly revision: number;
 }
 
+/**
+ * How long the marker of a deleted key stays. It is what a watch sees of the deletion; a watch that
+ * was away longer reads everything anew. Without an end every key ever used would keep one.
+ */
+const DELETE_MARKER_SECONDS = 3_600;
 const WRONG_LAST_SEQUENCE = 10_071;
 const WRONG_LAST_SEQUENCE_CONSTANT = 10_164;
 const PIPELINED_WRITES = 8;
 const BATCH_MAX_WRITES = 900;
 const READ_TIMEOUT_MS = 5_000;
-const NOT_FOUND = '"code":404';
+/** JSNoMessageFoundErr */
+const NO_MESSAGE = '"err_code":10037';
 const EMPTY = Buffer.alloc(0);
 
 export function kvStreamConfig(bucket: string, options: KvOptions): Partial<StreamConfig> & { name: string } {
@@ -53,6 +61,7 @@ export function kvStreamConfig(bucket: string, options: KvOptions): Partial<Stre
     deny_delete: true,
     allow_direct: false,
     allow_atomic: true,
+    allow_msg_ttl: true,
   } as Partial<StreamConfig> & { name: string };
 }
 
@@ -67,15 +76,20 @@ export class KvBucket {
     this.#prefix = `$KV.${name}.`;
   }
 
-  /** Read from the leader. @returns null when there is no such key. @throws BusError */
+  /** Read from the leader. @returns null when there is no such key. @throws BusError, Error with JetStream's reason */
   async get(key: string): Promise<KvEntry | null> {
+    const message = await this.#last(key);
+    if (message === null || isMarker(message)) return null;
+    return { key, value: message.data ? Buffer.from(message.data, "base64") : EMPTY, revision: message.seq };
+  }
+
+  async #last(key: string): Promise<StoredMessage | null> {
     const request = Buffer.from(JSON.stringify({ last_by_subj: this.#prefix + key }));
     const answer = (await this.#bus.request(`$JS.API.STREAM.MSG.GET.KV_${this.name}`, request, READ_TIMEOUT_MS)).toString();
-    if (answer.includes(NOT_FOUND)) return null;
+    if (answer.includes(NO_MESSAGE)) return null;
     const { message, error } = JSON.parse(answer) as { message?: StoredMessage; error?: { description: string } };
     if (!message) throw new Error(`KV ${this.name}: ${error?.description ?? "no message"}`);
-    if (message.hdrs && Buffer.from(message.hdrs, "base64").includes("KV-Operation")) return null;
-    return { key, value: message.data ? Buffer.from(message.data, "base64") : EMPTY, revision: message.seq };
+    return message;
   }
 
   create(key: string, value: Uint8Array): Promise<WriteResult> {
@@ -90,7 +104,7 @@ export class KvBucket {
   delete(key: string, revision?: number): Promise<WriteResult> {
     if (revision !== undefined) return this.#write({ key, value: null, revision });
     return new Promise((resolve) => {
-      this.#bus.append(this.#prefix + key, EMPTY, (result) => resolve(writeResult(result)), { headers: { "KV-Operation": "DEL" } });
+      this.#bus.append(this.#prefix + key, EMPTY, (result) => resolve(writeResult(result)), { headers: DELETE_HEADERS });
     });
   }
 
@@ -108,13 +122,11 @@ export class KvBucket {
     });
   }
 
-  /** @returns the revision of the delete marker a key ends with, 0 when it ends with a value or does not exist */
+  /** @returns the revision of the delete marker a key ends with, 0 when it ends with a value or cannot be read */
   async #deleteMarker(key: string): Promise<number> {
     try {
-      const request = Buffer.from(JSON.stringify({ last_by_subj: this.#prefix + key }));
-      const answer = (await this.#bus.request(`$JS.API.STREAM.MSG.GET.KV_${this.name}`, request, READ_TIMEOUT_MS)).toString();
-      const { message } = JSON.parse(answer) as { message?: StoredMessage };
-      return message?.hdrs && Buffer.from(message.hdrs, "base64").includes("KV-Operation") ? message.seq : 0;
+      const message = await this.#last(key);
+      return message !== null && isMarker(message) ? message.seq : 0;
     } catch {
       return 0;
     }
@@ -138,7 +150,7 @@ export class KvBucket {
   }
 
   #batch(writes: readonly KvWrite[]): Promise<AppendResult> {
-    const id = `${process.pid}-${Math.random().toString(36).slice(2)}${Math.random().toString(36).slice(2)}`.slice(0, 60);
+    const id = randomUUID();
     return new Promise((resolve) => {
       writes.forEach((write, at) => {
         const headers: Record<string, string> = { ...writeHeaders(write), "Nats-Batch-Id": id, "Nats-Batch-Sequence": String(at + 1) };
@@ -152,7 +164,7 @@ export class KvBucket {
 
   /** Every key under a prefix (`5.` or `5.abc`), without deleted ones. @throws BusError or Error when NATS is away */
   async list(prefix: string): Promise<KvEntry[]> {
-    const { changes } = await readBucket(this.#bus, this.name, prefix);
+    const changes = await readBucket(this.#bus, this.name, prefix);
     return changes.flatMap(({ key, value, revision }) => (value === null ? [] : [{ key, value, revision }]));
   }
 
@@ -173,10 +185,15 @@ interface StoredMessage {
   readonly hdrs?: string;
 }
 
+function isMarker(message: StoredMessage): boolean {
+  return message.hdrs !== undefined && Buffer.from(message.hdrs, "base64").includes("KV-Operation");
+}
+
+const DELETE_HEADERS = { "KV-Operation": "DEL", "Nats-TTL": String(DELETE_MARKER_SECONDS) } as const;
+
 function writeHeaders(write: KvWrite): Record<string, string> {
-  const headers: Record<string, string> = { "Nats-Expected-Last-Subject-Sequence": String(write.revision) };
-  if (write.value === null) headers["KV-Operation"] = "DEL";
-  return headers;
+  const expected = { "Nats-Expected-Last-Subject-Sequence": String(write.revision) };
+  return write.value === null ? { ...expected, ...DELETE_HEADERS } : expected;
 }
 
 function writeResult(result: AppendResult): WriteResult {

@@ -3,8 +3,10 @@
  * to callback, and one sweep for everything that is overdue. A lost connection fails all pending
  * requests at once, because their answers cannot arrive any more.
  */
-import type { Msg, NatsConnection, Subscription } from "@nats-io/transport-node";
-import { BusError } from "./bus-error.ts";
+import type { Msg, MsgHdrs, NatsConnection, Subscription } from "@nats-io/transport-node";
+import { BusError, type BusErrorKind } from "./bus-error.ts";
+import { asBuffer } from "./received-message.ts";
+import { throwLater } from "./throw-later.ts";
 
 const SWEEP_MS = 100;
 const NO_RESPONDERS = 503;
@@ -42,20 +44,22 @@ export class RequestMux {
     return this.#pending.size;
   }
 
-  request(subject: string, data: Uint8Array, timeoutMs: number, done: RequestDone, headers?: import("@nats-io/transport-node").MsgHdrs): void {
+  /** @throws when the data is larger than the server's max_payload */
+  request(subject: string, data: Uint8Array, timeoutMs: number, done: RequestDone, headers?: MsgHdrs): void {
     const number = ++this.#number;
+    const reply = this.#prefix + number;
+    this.#connection.publish(subject, data, headers ? { reply, headers } : { reply });
     this.#pending.set(number, { subject, dueAtMs: performance.now() + timeoutMs, done });
-    this.#connection.publish(subject, data, headers ? { reply: this.#prefix + number, headers } : { reply: this.#prefix + number });
   }
 
   #answer(message: Msg): void {
     const number = Number(message.subject.slice(this.#prefix.length));
     const request = this.#pending.get(number);
-    if (!request) return;
+    if (!request) return; // it came too late
     this.#pending.delete(number);
-    if (message.data.length === 0 && message.headers?.code === NO_RESPONDERS) {
-      request.done(new BusError("no-responders", request.subject), EMPTY);
-    } else request.done(null, asBuffer(message.data));
+    const { data } = message;
+    if (data.length === 0 && message.headers?.code === NO_RESPONDERS) return fail(request, "no-responders");
+    finish(request, null, asBuffer(data));
   }
 
   #expire(): void {
@@ -63,14 +67,14 @@ export class RequestMux {
     for (const [number, request] of this.#pending) {
       if (request.dueAtMs > now) continue;
       this.#pending.delete(number);
-      request.done(new BusError("timeout", request.subject), EMPTY);
+      fail(request, "timeout");
     }
   }
 
   failAll(): void {
     const pending = [...this.#pending.values()];
     this.#pending.clear();
-    for (const request of pending) request.done(new BusError("disconnected", request.subject), EMPTY);
+    for (const request of pending) fail(request, "disconnected");
   }
 
   stop(): void {
@@ -80,6 +84,14 @@ export class RequestMux {
   }
 }
 
-export function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+function fail(request: PendingRequest, kind: BusErrorKind): void {
+  finish(request, new BusError(kind, request.subject), EMPTY);
+}
+
+function finish(request: PendingRequest, error: BusError | null, data: Buffer): void {
+  try {
+    request.done(error, data);
+  } catch (bug) {
+    throwLater(bug);
+  }
 }
