@@ -1,11 +1,7 @@
 /**
  * What a member does about one shard: the whole decision, pure. README.md has the protocol.
  */
-export interface ShardRecord {
-  /** Empty when free. */
-  readonly owner: string;
-  readonly epoch: number;
-}
+import type { ShardRecord } from "./shard-record.ts";
 
 export interface ShardSituation {
   readonly me: string;

@@ -2,31 +2,35 @@
  * Who is alive, judged from heartbeats; pure, with the time given (a monotonic clock).
  *
  * I am healthy while the newest of my own heartbeats that came back was sent less than selfMs ago.
- * A member nobody has heard for deadMs is dead, counted from when I heard it. While I cannot hear
- * myself I judge nobody, and after that everybody gets a fresh deadMs: my outage is not theirs.
+ * A member nobody has heard for deadMs is dead, counted from when I heard it, or from when I first
+ * asked about it. While I cannot hear myself I judge nobody, and after that everybody gets a fresh
+ * deadMs: my outage is not theirs.
  */
 export interface LivenessTimes {
   readonly selfMs: number;
   readonly deadMs: number;
 }
 
+/** Names are unique per boot, so the dead never come back; only the latest are remembered. */
+const DEAD_REMEMBERED = 1_000;
+
 export class Liveness {
   readonly #self: string;
   readonly #times: LivenessTimes;
   readonly #heardAtMs = new Map<string, number>();
-  readonly #startedAtMs: number;
+  readonly #dead = new Set<string>();
   #ownSentAtMs = Number.NEGATIVE_INFINITY;
   #wasHealthy = false;
 
-  constructor(self: string, times: LivenessTimes, nowMs: number) {
+  constructor(self: string, times: LivenessTimes) {
     this.#self = self;
     this.#times = times;
-    this.#startedAtMs = nowMs;
   }
 
   /** @param sentAtMs of my own heartbeats: my clock when it was sent */
   heard(member: string, sentAtMs: number, nowMs: number): void {
     if (member === this.#self) this.#ownSentAtMs = Math.max(this.#ownSentAtMs, sentAtMs);
+    this.#dead.delete(member);
     this.#heardAtMs.set(member, nowMs);
   }
 
@@ -34,19 +38,22 @@ export class Liveness {
     return nowMs - this.#ownSentAtMs < this.#times.selfMs;
   }
 
-  /** Forget a member that said goodbye, or was found dead another way. */
-  forget(member: string): void {
+  /** It said goodbye, or was found dead another way. */
+  bury(member: string): void {
     this.#heardAtMs.delete(member);
-  }
-
-  knows(member: string): boolean {
-    return this.#heardAtMs.has(member);
+    this.#dead.add(member);
+    if (this.#dead.size > DEAD_REMEMBERED) this.#dead.delete(this.#dead.values().next().value!);
   }
 
   /** Members silent for longer than this, while I am healthy. */
   silent(forMs: number, nowMs: number): string[] {
     if (!this.#wasHealthy) return [];
-    return [...this.#heardAtMs].filter(([member, at]) => member !== this.#self && nowMs - at > forMs).map(([member]) => member);
+    return [...this.#heardAtMs.keys()].filter((member) => this.isSilent(member, forMs, nowMs));
+  }
+
+  isSilent(member: string, forMs: number, nowMs: number): boolean {
+    const heardAtMs = this.#heardAtMs.get(member);
+    return member !== this.#self && heardAtMs !== undefined && nowMs - heardAtMs > forMs;
   }
 
   /** To be called regularly. @returns the members that are dead from now on */
@@ -60,12 +67,15 @@ export class Liveness {
       for (const member of this.#heardAtMs.keys()) this.#heardAtMs.set(member, nowMs);
     }
     const dead = this.silent(this.#times.deadMs, nowMs);
-    for (const member of dead) this.#heardAtMs.delete(member);
+    for (const member of dead) this.bury(member);
     return dead;
   }
 
-  /** Whether a member may be alive: heard, or I have not listened long enough to say. */
+  /** Whether a member may be alive. One that is only known from a record is listened for from now on. */
   mayBeAlive(member: string, nowMs: number): boolean {
-    return member === this.#self || this.#heardAtMs.has(member) || nowMs - this.#startedAtMs < this.#times.deadMs || !this.#wasHealthy;
+    if (member === this.#self || this.#heardAtMs.has(member)) return true;
+    if (this.#dead.has(member)) return false;
+    this.#heardAtMs.set(member, nowMs);
+    return true;
   }
 }

@@ -16,9 +16,13 @@ export interface Member {
   readonly versions: Readonly<Record<string, number>>;
 }
 
-interface Heartbeat extends Omit<Member, "state"> {
-  readonly state: MemberState | "left";
+interface HeardMember extends Member {
+  /** Clock of the member, to order its own heartbeats. */
   readonly sentAtMs: number;
+}
+
+interface Heartbeat extends Omit<HeardMember, "state"> {
+  readonly state: MemberState | "left";
 }
 
 export interface MemberBoardOptions {
@@ -44,7 +48,7 @@ export class MemberBoard {
   readonly service: string;
   readonly #options: MemberBoardOptions;
   readonly #liveness: Liveness;
-  readonly #members = new Map<string, Member>();
+  readonly #members = new Map<string, HeardMember>();
   readonly #versions: Record<string, number> = {};
   readonly #changeListeners = new Set<() => void>();
   readonly #deadListeners = new Set<(member: string) => void>();
@@ -58,7 +62,7 @@ export class MemberBoard {
     this.#options = options;
     this.member = options.member;
     this.service = options.service;
-    this.#liveness = new Liveness(options.member, options, performance.now());
+    this.#liveness = new Liveness(options.member, options);
   }
 
   start(): void {
@@ -68,7 +72,7 @@ export class MemberBoard {
       bus.subscribe(subjects.ping(member), (message) => message.respond(HERE)),
     ];
     this.#timer = setInterval(() => this.#tick(), heartbeatMs);
-    this.#beat("joining");
+    this.#beat(this.#state);
   }
 
   /** Says goodbye: nobody has to wait for this member to be found dead. */
@@ -105,6 +109,7 @@ export class MemberBoard {
     return service === undefined ? all : all.filter((member) => member.service === service);
   }
 
+  /** False only for who is dead or has said goodbye; one that was never heard has deadMs to be heard. */
   isAlive(member: string): boolean {
     return this.#liveness.mayBeAlive(member, performance.now());
   }
@@ -145,21 +150,24 @@ export class MemberBoard {
   }
 
   #heard(message: BusMessage): void {
-    const heartbeat = JSON.parse(message.data.toString()) as Heartbeat;
-    const { member, service, state, versions } = heartbeat;
+    const heartbeat = decodeHeartbeat(message.data);
+    if (!heartbeat) return;
+    const { member, service, state, versions, sentAtMs } = heartbeat;
     if (state === "left") {
-      this.#liveness.forget(member);
+      this.#liveness.bury(member);
       return this.#gone(member);
     }
-    this.#liveness.heard(member, heartbeat.sentAtMs, performance.now());
+    this.#liveness.heard(member, sentAtMs, performance.now());
     const known = this.#members.get(member);
+    // one that came another way round is still a sign of life, but old news
+    if (known && known.sentAtMs > sentAtMs) return;
+    this.#members.set(member, { member, service, state, versions, sentAtMs });
     if (known && known.state === state && sameVersions(known.versions, versions)) return;
-    this.#members.set(member, { member, service, state, versions });
     for (const listener of this.#changeListeners) listener();
   }
 
   #gone(member: string): void {
-    if (!this.#members.delete(member)) return;
+    this.#members.delete(member);
     for (const listener of this.#deadListeners) listener(member);
     for (const listener of this.#changeListeners) listener();
   }
@@ -175,10 +183,21 @@ export class MemberBoard {
       if (error?.kind !== "no-responders" || !this.#timer) return void this.#probing.delete(member);
       if (attempt < PROBES) return void setTimeout(() => this.#probe(member, attempt + 1), PROBE_PAUSE_MS).unref();
       this.#probing.delete(member);
-      if (!this.healthy() || !this.#members.has(member)) return;
-      this.#liveness.forget(member);
+      const silenceMs = this.#options.heartbeatMs * PROBE_AFTER_HEARTBEATS;
+      if (!this.healthy() || !this.#liveness.isSilent(member, silenceMs, performance.now())) return;
+      this.#liveness.bury(member);
       this.#gone(member);
     });
+  }
+}
+
+/** @returns null for what is not a heartbeat: the subject is open to everybody on this NATS */
+function decodeHeartbeat(data: Buffer): Heartbeat | null {
+  try {
+    const heartbeat = JSON.parse(data.toString()) as Heartbeat;
+    return typeof heartbeat.member === "string" && typeof heartbeat.sentAtMs === "number" && heartbeat.versions ? heartbeat : null;
+  } catch {
+    return null;
   }
 }
 

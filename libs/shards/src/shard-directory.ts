@@ -1,7 +1,7 @@
-/** Who owns which shard, for callers: a watch of the records, read again every few seconds. */
-import type { Bus, KvBucket, KvWatch } from "@hawser/bus";
-import { buckets } from "@hawser/wire";
-import { decodeShardChange, decodeShardRecord, type StoredShard } from "./shard-record.ts";
+/** Who owns which shard, for callers: a watch of the records, compared with the leader every few seconds. */
+import type { Bus } from "@hawser/bus";
+import type { StoredShard } from "./shard-record.ts";
+import { ShardRecords } from "./shard-records.ts";
 
 export interface ShardOwner {
   readonly member: string;
@@ -19,32 +19,37 @@ const RECONCILE_MS = 3_000;
 
 export class ShardDirectory {
   readonly #options: ShardDirectoryOptions;
-  #kv!: KvBucket;
-  #watch: KvWatch | null = null;
-  #timer: NodeJS.Timeout | null = null;
+  readonly #source: ShardRecords;
   readonly #records = new Map<number, StoredShard>();
+  readonly #owners = new Map<number, ShardOwner>();
   readonly #listeners = new Set<(shard: number, owner: ShardOwner | null) => void>();
+  #timer: NodeJS.Timeout | null = null;
+  #reconciling = false;
+  #stopListening: () => void = () => undefined;
 
   constructor(options: ShardDirectoryOptions) {
     this.#options = options;
+    const { bus, service, replicas = 1 } = options;
+    this.#source = new ShardRecords({ bus, service, replicas, onRecord: (shard, record) => this.#learn(shard, record) });
   }
 
+  /** Resolves when every owner is known. @throws when NATS is away */
   async start(): Promise<void> {
-    const { bus, service } = this.#options;
-    this.#kv = await bus.ensureKv(buckets.shards, { replicas: this.#options.replicas ?? 1 });
-    this.#watch = await this.#kv.watch(`${service}.`, (change) => this.#learn(...decodeShardChange(service, change)));
-    this.#timer = setInterval(() => void this.#reread(), this.#options.reconcileMs ?? RECONCILE_MS);
+    const { bus, reconcileMs = RECONCILE_MS } = this.#options;
+    await this.#source.start();
+    this.#stopListening = bus.onStatus((connected) => connected && void this.#reconcile());
+    this.#timer = setInterval(() => void this.#reconcile(), reconcileMs);
     this.#timer.unref();
   }
 
   stop(): void {
     if (this.#timer) clearInterval(this.#timer);
-    this.#watch?.stop();
+    this.#stopListening();
+    this.#source.stop();
   }
 
   owner(shard: number): ShardOwner | null {
-    const record = this.#records.get(shard);
-    return record && record.owner !== "" ? { member: record.owner, epoch: record.epoch } : null;
+    return this.#owners.get(shard) ?? null;
   }
 
   /** A shard has another owner or epoch, or none. @returns stops listening */
@@ -53,24 +58,28 @@ export class ShardDirectory {
     return () => this.#listeners.delete(listener);
   }
 
-  async #reread(): Promise<void> {
-    if (!this.#options.bus.connected) return;
+  async #reconcile(): Promise<void> {
+    if (this.#reconciling || !this.#options.bus.connected) return;
+    this.#reconciling = true;
     try {
-      const { service } = this.#options;
-      for (const { key, value, revision } of await this.#kv.list(`${service}.`)) {
-        this.#learn(Number(key.slice(service.length + 1)), decodeShardRecord(value, revision));
-      }
+      await this.#source.reconcile();
     } catch {
       // the next round tries again
+    } finally {
+      this.#reconciling = false;
     }
   }
 
   #learn(shard: number, record: StoredShard | null): void {
     const known = this.#records.get(shard);
+    if (record !== null && known !== undefined && known.revision >= record.revision) return;
     if (record === null) this.#records.delete(shard);
-    else if (known && known.revision >= record.revision) return;
     else this.#records.set(shard, record);
-    const owner = this.owner(shard);
+    const before = this.owner(shard);
+    const owner = record !== null && record.owner !== "" ? { member: record.owner, epoch: record.epoch } : null;
+    if (before?.member === owner?.member && before?.epoch === owner?.epoch) return;
+    if (owner) this.#owners.set(shard, owner);
+    else this.#owners.delete(shard);
     for (const listener of this.#listeners) listener(shard, owner);
   }
 }

@@ -1,17 +1,23 @@
 import type { KvChange } from "@hawser/bus";
-import type { ShardRecord } from "./decide-shard.ts";
 
-/** KV `hawser-shards`, key `<service>.<shard>`. */
-export function shardKey(service: string, shard: number): string {
-  return `${service}.${shard}`;
-}
-
-export function encodeShardRecord(record: ShardRecord): Buffer {
-  return Buffer.from(JSON.stringify({ version: 1, ...record }));
+/** KV `hawser-shards`, key `<service>.<shard>`: JSON {version, owner, epoch, state}. */
+export interface ShardRecord {
+  /** Member that owns it, empty when it is free. */
+  readonly owner: string;
+  /** Counts up with every owner; it never falls, whatever happens to the bucket. */
+  readonly epoch: number;
 }
 
 export interface StoredShard extends ShardRecord {
   readonly revision: number;
+}
+
+export function shardKey(service: string, shard: number): string {
+  return `${service}.${shard}`;
+}
+
+export function encodeShardRecord({ owner, epoch }: ShardRecord): Buffer {
+  return Buffer.from(JSON.stringify({ version: 1, owner, epoch, state: owner === "" ? "free" : "owned" }));
 }
 
 export function decodeShardRecord(value: Buffer, revision: number): StoredShard {
