@@ -249,6 +249,29 @@ describe("CONNECT", () => {
     expect(harness.recorded.connects).toHaveLength(0);
   });
 
+  it("of MQTT 5 with a remaining length that is not in its shortest form is malformed", async () => {
+    const client = harness.open();
+    client.level = 5;
+    client.hex("108e00 00044d515454 05 02 0000 00 000163");
+    expect(await client.packet("connack")).toMatchObject({ reasonCode: 0x81 });
+  });
+
+  it("of MQTT 5 gets a CONNACK that fits its Maximum Packet Size, or none", async () => {
+    const userProperties = [["k", "v".repeat(100)]] as const;
+    harness.behaviour.connect = (connection) => connection.acceptConnect({ sessionPresent: false, userProperties });
+    for (const [maximumPacketSize, expected] of [[1000, "v".repeat(100)], [50, undefined]] as const) {
+      const client = harness.open();
+      client.level = 5;
+      client.send(connectPacket(5, { properties: { maximumPacketSize } }));
+      expect((await client.packet("connack")).properties.userProperties?.k).toBe(expected);
+    }
+    const tiny = harness.open();
+    tiny.level = 5;
+    tiny.send(connectPacket(5, { properties: { maximumPacketSize: 4 } }));
+    expect(await tiny.settleBytes()).toHaveLength(0);
+    expect(tiny.socket.ended).toBe(true);
+  });
+
   it("of MQTT 5 may have a password without a user name", async () => {
     const client = harness.open();
     client.level = 5;
@@ -330,6 +353,15 @@ describe("a connection", () => {
     }
     expect(harness.recorded.closed).toHaveLength(3);
     expect(harness.recorded.connects).toHaveLength(3);
+  });
+
+  it("that is closed while it is not read is read to its end", async () => {
+    const client = await harness.connected(4);
+    client.connection.pauseReading();
+    client.connection.close(closeReasonOf("HAWSER_E_TAKEN_OVER"));
+    expect(client.socket.paused).toBe(false);
+    client.hex("c000");
+    expect(await client.settle()).toEqual([]);
   });
 
   it("takes over nothing: two connections with one Client ID live beside each other here", async () => {

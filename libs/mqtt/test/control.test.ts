@@ -1,5 +1,5 @@
 import type { Packet } from "mqtt-packet";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { levels, startHarness, type Harness, type Level } from "./raw-client.ts";
 
 let harness: Harness;
@@ -157,6 +157,19 @@ describe("keep alive", () => {
     const capped = await harness.connected(4, { keepalive: 60_000 });
     for (let tick = 0; tick < 1000; tick++) harness.acceptor.advance();
     expect([forever.connection.isOpen, capped.connection.isOpen]).toEqual([true, false]);
+  });
+
+  it.each(levels)("of level %i is watched by the shared wheel alone", async (level) => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval"] });
+    try {
+      const client = await harness.connected(level, { keepalive: 1 });
+      vi.advanceTimersByTime(60_000);
+      await client.settle();
+      expect(client.connection.isOpen).toBe(true);
+      expect(vi.getTimerCount()).toBe(0);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it("longer than one turn of the wheel is kept to the tick", async () => {

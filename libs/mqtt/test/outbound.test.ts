@@ -180,6 +180,15 @@ describe("a delivery", () => {
     expect((await client.settle()).map((packet: any) => packet.topic)).toEqual(["early", "early too"]);
   });
 
+  it.each(levels)("of level %i that is large and made while CONNACK is on its way comes behind it", async (level) => {
+    harness.behaviour.connect = (connection) => {
+      connection.acceptConnect({ sessionPresent: false });
+      for (let i = 0; i < 3; i++) connection.deliver(message("large", Buffer.alloc(60_000)), to(1));
+    };
+    const client = await harness.connected(level);
+    expect((await client.settle()).map((packet: any) => packet.topic)).toEqual(["large", "large", "large"]);
+  });
+
   it("to a closed connection is dropped", async () => {
     const client = await harness.connected(4);
     client.connection.socketClosed("socket closed");

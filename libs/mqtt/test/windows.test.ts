@@ -164,6 +164,14 @@ describe("the outbound window", () => {
     ]);
   });
 
+  it("takes a free id for a redelivery whose id is in flight", () => {
+    const window = new OutboundWindow({ maxInFlight: 9, maxQueuedMessages: 9, maxQueuedBytes: 100 });
+    window.enqueue(publish, options(1, "new"), 1);
+    window.enqueue(publish, options(1, "again", 1), 1);
+    expect([window.take()!.packetId, window.take()!.packetId]).toEqual([1, 2]);
+    expect(window.inFlight).toBe(2);
+  });
+
   it("redelivers under the old id, and a release alone", () => {
     const window = new OutboundWindow({ maxInFlight: 9, maxQueuedMessages: 9, maxQueuedBytes: 100 });
     expect(window.resumeRelease(1, "half")).toBe(true);
