@@ -7,7 +7,7 @@ import { laneNames } from "./test-lanes.ts";
 export function buildProgram(): Command {
   const root = resolve(import.meta.dirname, "../..");
   const { version, description } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string; description: string };
-  const program = new Command("hawser").description(description).version(version).exitOverride().showHelpAfterError("(hawser --help tells more)");
+  const program = new Command("hawser").description(description).version(version).exitOverride();
   const data = (): Option => new Option("--data <dir>", "directory of the stack").default(join(root, ".hawser/up"), ".hawser/up of the repository");
 
   program

@@ -1,7 +1,8 @@
+import { rmSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isAlive } from "./lock.ts";
 import { whyNotReady } from "./probes.ts";
-import { readRunFile, type RunningProcess } from "./run-file.ts";
+import { readRunFile, runFilePath, type RunningProcess, stateFilePath } from "./run-file.ts";
 
 export interface ProcessStatus extends Omit<RunningProcess, "healthPort"> {
   /** Null for what has no /ready: NATS, RocketMQ. */
@@ -32,10 +33,17 @@ async function statusOf({ healthPort, ...process }: RunningProcess): Promise<Pro
   return { ...process, ready: reason === null, reason };
 }
 
-/** Tells the stack in the directory to stop and waits until it is gone. @returns false when none runs */
+/**
+ * Tells the stack in the directory to stop and waits until it is gone. Files of one that was killed
+ * are taken away.
+ * @returns false when none runs
+ */
 export async function stopStack(data: string): Promise<boolean> {
   const run = readRunFile(data);
-  if (!run) return false;
+  if (!run) {
+    for (const path of [stateFilePath(data), runFilePath(data)]) rmSync(path, { force: true });
+    return false;
+  }
   process.kill(run.pid, "SIGTERM");
   while (isAlive(run.pid)) await sleep(50);
   return true;
