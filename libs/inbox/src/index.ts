@@ -7,3 +7,4 @@ export { type Checkpoint, CHECKPOINT_RESERVE, decodeCheckpoint } from "./checkpo
 export { FilterTree } from "./filter-tree.ts";
 export { type InboxReceiver, type Pending, type ReceiptRequest, SessionQueue, type SessionIdentity, type StoredMessage } from "./session-queue.ts";
 export { type InboxLimits, type InboxStats, type OutgoingDelivery, ShardInbox } from "./shard-inbox.ts";
+export type { SubscriptionIndex } from "./subscription-index.ts";

@@ -12,10 +12,11 @@
  * Envelopes of the newest entries are kept in memory up to a limit; older ones are read again from
  * the stream when their turn comes: `collect` says which, `loaded` brings them.
  */
-import { decodeEnvelope, OWN_PARTITION, type DeliveryReceiver, type Envelope, type InboxEntry, type Qos, type StoredSubscription } from "@hawser/wire";
+import { decodeEnvelope, OWN_PARTITION, type DeliveryReceiver, type Envelope, type InboxEntry, type StoredSubscription } from "@hawser/wire";
 import { CHECKPOINT_RESERVE, encodeCheckpoint, type Checkpoint } from "./checkpoint.ts";
-import { FilterTree } from "./filter-tree.ts";
+import { EntryStore, newEntry } from "./entry-store.ts";
 import { SessionQueue, type InboxReceiver, type Pending, type ReceiptRequest, type SessionIdentity, type StoredEntry, type StoredMessage } from "./session-queue.ts";
+import { SubscriptionIndex } from "./subscription-index.ts";
 
 export interface InboxLimits {
   /** Messages one session may have waiting; beyond it the oldest is dropped. */
@@ -49,32 +50,27 @@ export interface OutgoingDelivery {
 
 /** Entries read ahead for one queue whose envelopes are not in memory. */
 const READ_AHEAD = 8;
+/** Of one delivery: 40 KB at most besides the envelope. */
+const RECEIVERS_MAX = 1000;
 
 export class ShardInbox {
   readonly stats: InboxStats = { queued: 0, acknowledged: 0, redelivered: 0, duplicates: 0, droppedFull: 0, droppedAge: 0, droppedLost: 0 };
+  readonly subscriptions = new SubscriptionIndex();
   readonly #limits: InboxLimits;
   readonly #queues = new Map<string, SessionQueue>();
-  readonly #trees = new Map<string, FilterTree<SessionQueue, StoredSubscription>>();
-  readonly #filters = new Map<string, { readonly instance: string; readonly filter: string; count: number }>();
-  readonly #subscriptions = new Map<SessionQueue, Set<string>>();
-  readonly #entries = new Map<number, StoredEntry>();
-  readonly #cached = new Set<StoredEntry>();
+  readonly #entries: EntryStore;
   readonly #ready = new Set<SessionQueue>();
   readonly #highWater = new Map<number, number>();
-  #cachedBytes = 0;
   #readSequence = 0;
   #nextPosition = 1;
   /** Of the checkpoint that is safe, and of the next one. */
   #reservedPosition = 0;
-  #mark = 0;
-  readonly #matched: SessionQueue[] = [];
   /** Something the checkpoint must say has changed. */
   dirty = false;
-  /** The set of filters has changed: whoever publishes it sets it back. */
-  filtersChanged = false;
 
   constructor(limits: InboxLimits) {
     this.#limits = limits;
+    this.#entries = new EntryStore(limits.cacheBytes);
   }
 
   get readSequence(): number {
@@ -100,59 +96,29 @@ export class ShardInbox {
     }
     const queue = new SessionQueue(identity);
     this.#queues.set(key, queue);
-    this.#subscriptions.set(queue, new Set());
     return queue;
   }
 
   /** The session has ended: what waits for it is forgotten. */
   close(queue: SessionQueue): void {
-    for (const filter of [...(this.#subscriptions.get(queue) ?? [])]) this.unsubscribe(queue, filter);
+    this.subscriptions.remove(queue);
     for (const pending of [...queue.pending()]) {
       queue.remove(pending.message.position);
       this.#release(pending);
     }
     queue.receiver = null;
     this.#ready.delete(queue);
-    this.#subscriptions.delete(queue);
     const key = `${queue.identity.instance}/${queue.identity.clientId}`;
     if (this.#queues.get(key) === queue) this.#queues.delete(key);
     this.dirty = true;
   }
 
   subscribe(queue: SessionQueue, subscription: StoredSubscription): void {
-    const { instance } = queue.identity;
-    let tree = this.#trees.get(instance);
-    if (!tree) this.#trees.set(instance, (tree = new FilterTree()));
-    tree.set(subscription.filter, queue, subscription);
-    const own = this.#subscriptions.get(queue)!;
-    if (own.has(subscription.filter)) return;
-    own.add(subscription.filter);
-    const key = `${instance}\n${subscription.filter}`;
-    const known = this.#filters.get(key);
-    if (known) known.count++;
-    else {
-      this.#filters.set(key, { instance, filter: subscription.filter, count: 1 });
-      this.filtersChanged = true;
-    }
+    this.subscriptions.subscribe(queue, subscription);
   }
 
   unsubscribe(queue: SessionQueue, filter: string): void {
-    if (!this.#subscriptions.get(queue)?.delete(filter)) return;
-    const { instance } = queue.identity;
-    this.#trees.get(instance)?.delete(filter, queue);
-    const key = `${instance}\n${filter}`;
-    const known = this.#filters.get(key);
-    if (!known || --known.count > 0) return;
-    this.#filters.delete(key);
-    this.filtersChanged = true;
-  }
-
-  /** Every distinct filter of the shard, sorted. */
-  filters(): (readonly [instance: string, filter: string])[] {
-    return [...this.#filters.keys()].sort().map((key) => {
-      const { instance, filter } = this.#filters.get(key)!;
-      return [instance, filter] as const;
-    });
+    this.subscriptions.unsubscribe(queue, filter);
   }
 
   // connections
@@ -211,9 +177,9 @@ export class ShardInbox {
     for (const [index, message] of entry.messages.entries()) {
       sizeBytes += message.envelope.length;
       const envelope = decodeEnvelope(message.envelope);
-      this.#match(message.instance, envelope);
-      if (this.#matched.length === 0) continue;
-      stored ??= { sequence, wanted: 0, messages: [], cachedBytes: 0, loading: false, waiting: null };
+      const matched = this.#match(message.instance, envelope);
+      if (matched.length === 0) continue;
+      stored ??= newEntry(sequence);
       const kept: StoredMessage = {
         position: this.#nextPosition++,
         entry: stored,
@@ -226,47 +192,19 @@ export class ShardInbox {
       };
       stored.messages.push(kept);
       stored.wanted++;
-      for (const queue of this.#matched) {
+      for (const queue of matched) {
         this.#push(queue, { message: kept, qos: queue.matchQos, retain: queue.matchRetain, identifiers: queue.matchIdentifiers ?? NONE, sent: false, done: false });
       }
     }
     if (!stored || stored.wanted === 0) return;
-    this.#entries.set(sequence, stored);
-    this.#cache(stored, sizeBytes);
+    this.#entries.add(stored);
+    this.#entries.cache(stored, sizeBytes);
   }
 
-  #match(instance: string, envelope: Envelope): void {
-    this.#matched.length = 0;
-    if (envelope.target !== null) {
-      const queue = this.queue(instance, envelope.target);
-      if (queue) this.#found(queue, envelope.qos, false, 0, ++this.#mark);
-      return;
-    }
-    const tree = this.#trees.get(instance);
-    if (!tree || envelope.qos === 0) return;
-    const mark = ++this.#mark;
-    tree.match(envelope.topic, (queue, subscription) => {
-      if (subscription.noLocal && envelope.sender === queue.identity.clientId) return;
-      const qos = Math.min(subscription.qos, envelope.qos) as Qos;
-      this.#found(queue, qos, envelope.retain && subscription.retainAsPublished, subscription.identifier, mark);
-    });
-    let kept = 0;
-    for (const queue of this.#matched) if (queue.matchQos > 0) this.#matched[kept++] = queue;
-    this.#matched.length = kept;
-  }
-
-  #found(queue: SessionQueue, qos: Qos, retain: boolean, identifier: number, mark: number): void {
-    if (queue.matchMark !== mark) {
-      queue.matchMark = mark;
-      queue.matchQos = qos;
-      queue.matchRetain = retain;
-      queue.matchIdentifiers = null;
-      this.#matched.push(queue);
-    } else {
-      if (qos > queue.matchQos) queue.matchQos = qos;
-      if (retain) queue.matchRetain = true;
-    }
-    if (identifier > 0) (queue.matchIdentifiers ??= []).push(identifier);
+  #match(instance: string, envelope: Envelope): readonly SessionQueue[] {
+    if (envelope.target === null) return this.subscriptions.match(instance, envelope);
+    const queue = this.queue(instance, envelope.target);
+    return queue ? this.subscriptions.target(queue, envelope) : [];
   }
 
   #push(queue: SessionQueue, pending: Pending): void {
@@ -284,15 +222,9 @@ export class ShardInbox {
   }
 
   #release(pending: Pending): void {
-    const { message } = pending;
     this.stats.queued--;
     this.dirty = true;
-    if (--message.wanted > 0) return;
-    message.envelope = null;
-    const { entry } = message;
-    if (--entry.wanted > 0) return;
-    this.#uncache(entry);
-    if (this.#entries.get(entry.sequence) === entry) this.#entries.delete(entry.sequence);
+    this.#entries.release(pending.message);
   }
 
   /** Drops what waited too long. */
@@ -322,7 +254,11 @@ export class ShardInbox {
     const all: OutgoingDelivery[] = [];
     for (const deliveries of perIngress.values()) {
       const ordered = [...deliveries.entries()].sort(([a], [b]) => a.position - b.position);
-      for (const [, delivery] of ordered) all.push(delivery);
+      for (const [, delivery] of ordered) {
+        const { receivers } = delivery;
+        if (receivers.length <= RECEIVERS_MAX) all.push(delivery);
+        else for (let at = 0; at < receivers.length; at += RECEIVERS_MAX) all.push({ ...delivery, receivers: receivers.slice(at, at + RECEIVERS_MAX) });
+      }
     }
     return all;
   }
@@ -387,7 +323,7 @@ export class ShardInbox {
       else message.envelope = envelope;
       sizeBytes += envelope?.length ?? 0;
     }
-    if (entry) this.#cache(stored, sizeBytes);
+    if (entry) this.#entries.cache(stored, sizeBytes);
     this.#wake(stored);
   }
 
@@ -404,30 +340,11 @@ export class ShardInbox {
     stored.waiting = null;
   }
 
-  #cache(entry: StoredEntry, sizeBytes: number): void {
-    this.#uncache(entry, false);
-    entry.cachedBytes = sizeBytes;
-    this.#cachedBytes += sizeBytes;
-    this.#cached.add(entry);
-    for (const oldest of this.#cached) {
-      if (this.#cachedBytes <= this.#limits.cacheBytes || oldest === entry) break;
-      this.#uncache(oldest);
-    }
-  }
-
-  #uncache(entry: StoredEntry, forget = true): void {
-    if (!this.#cached.delete(entry)) return;
-    this.#cachedBytes -= entry.cachedBytes;
-    entry.cachedBytes = 0;
-    if (forget) for (const message of entry.messages) message.envelope = null;
-  }
-
   // checkpoints
 
   /** Entries below it are wanted by nobody, as far as this owner has read. */
   get trimSequence(): number {
-    for (const sequence of this.#entries.keys()) return sequence;
-    return this.#readSequence + 1;
+    return this.#entries.oldestSequence ?? this.#readSequence + 1;
   }
 
   /** Encodes what is now and reserves positions ahead, valid when the write is safe: tell `checkpointSafe`. */
@@ -441,7 +358,7 @@ export class ShardInbox {
       reservedPosition,
       trimSequence,
       highWater: this.#highWater,
-      messages: this.#wantedMessages(),
+      messages: this.#entries.wantedMessages(),
       sessions: this.#waitingSessions(),
     });
     return { record, reservedPosition, trimSequence };
@@ -449,10 +366,6 @@ export class ShardInbox {
 
   checkpointSafe(reservedPosition: number): void {
     this.#reservedPosition = Math.max(this.#reservedPosition, reservedPosition);
-  }
-
-  *#wantedMessages(): Generator<StoredMessage> {
-    for (const entry of this.#entries.values()) for (const message of entry.messages) if (message.wanted > 0) yield message;
   }
 
   *#waitingSessions(): Generator<SessionIdentity & { length: number; pending: Iterable<Pending> }> {
@@ -467,7 +380,7 @@ export class ShardInbox {
     const byToken = new Map([...this.#queues.values()].map((queue) => [queue.identity.token, queue]));
     const messages = checkpoint.messages.map((message): StoredMessage => {
       let entry = this.#entries.get(message.sequence);
-      if (!entry) this.#entries.set(message.sequence, (entry = { sequence: message.sequence, wanted: 0, messages: [], cachedBytes: 0, loading: false, waiting: null }));
+      if (!entry) this.#entries.add((entry = newEntry(message.sequence)));
       const stored: StoredMessage = { ...message, entry, wanted: 0, envelope: null, lost: false, receipt: null };
       entry.messages.push(stored);
       return stored;
@@ -483,10 +396,9 @@ export class ShardInbox {
         this.stats.queued++;
       }
     }
-    for (const [sequence, entry] of this.#entries) if (entry.wanted === 0) this.#entries.delete(sequence);
+    this.#entries.dropUnwanted();
     this.dirty = true;
   }
 }
 
 const NONE: readonly number[] = [];
-export type { InboxReceiver };

@@ -151,6 +151,15 @@ describe("delivery", () => {
     expect(deliveries[0]!.receivers).toHaveLength(3);
   });
 
+  it("a delivery names at most 1,000 receivers", () => {
+    const shard = inbox();
+    for (let at = 0; at < 2500; at++) shard.attach(session(shard, `c${at}`, subscription("x")), receiver(at));
+    shard.take(entry(1, envelope("x")), 1);
+    const deliveries = shard.collect(never);
+    expect(deliveries.map(({ receivers }) => receivers.length)).toEqual([1000, 1000, 500]);
+    expect(new Set(deliveries.flatMap(({ receivers }) => receivers.map(({ connection }) => connection))).size).toBe(2500);
+  });
+
   it("beyond the count the oldest is dropped and counted, beyond the age too", () => {
     const shard = inbox({ maxMessages: 2 });
     const queue = session(shard, "a", subscription("#"));
@@ -224,7 +233,7 @@ describe("checkpoint", () => {
     expect(shard.trimSequence).toBe(14);
     shard.close(queue);
     expect(shard.trimSequence).toBe(15);
-    expect(shard.filters()).toEqual([]);
+    expect(shard.subscriptions.filters()).toEqual([]);
   });
 
   it("whatever happens and wherever it is cut, a session gets every message it has not acknowledged, in order", () => {

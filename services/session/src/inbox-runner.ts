@@ -31,6 +31,9 @@ export interface InboxRunnerParts {
 }
 
 const RETRY_MS = 250;
+/** A pull is renewed this often; a reader that hears nothing for two heartbeats begins again. */
+const PULL_MS = 10_000;
+const HEARTBEAT_MS = 1_000;
 /** Between two checkpoints; a large one waits longer, a second per megabyte. */
 const CHECKPOINT_MIN_MS = 90;
 const CHECKPOINT_BYTES_PER_MS = 1000;
@@ -116,7 +119,7 @@ export class InboxRunner {
         opt_start_seq: this.inbox.readSequence + 1,
       });
       if (turn !== this.#turn || this.#stopped) return;
-      const messages = await consumer.consume({ callback: (message) => this.#take(message, turn), max_messages: 100 });
+      const messages = await consumer.consume({ callback: (message) => this.#take(message, turn), max_messages: 100, expires: PULL_MS, idle_heartbeat: HEARTBEAT_MS });
       if (turn !== this.#turn || this.#stopped) return messages.stop();
       this.#messages = messages;
       await messages.closed();

@@ -245,9 +245,11 @@ export class OwnedShard {
     this.proceed();
   }
 
-  /** Deliveries may have been lost with a connection to NATS: everything unacknowledged is sent again. */
-  resend(): void {
+  /** Deliveries may have been lost with the connection to NATS: everything unacknowledged is sent again. */
+  reconnected(): void {
     const { runner } = this.parts;
+    // the server may have forgotten who reads
+    runner.read();
     for (const { key, connection } of this.online.values()) {
       const queue = runner.inbox.queue(key.instance, key.clientId);
       if (queue) runner.inbox.attach(queue, connection);

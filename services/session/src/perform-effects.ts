@@ -47,8 +47,8 @@ function performEffect(shard: OwnedShard, key: ActorKey, effect: SessionEffect):
       return;
     case "subscribed":
       if (queue) for (const subscription of effect.subscriptions) if (isOwn(subscription)) inbox.subscribe(queue, subscription);
-      if (inbox.filtersChanged) filters.touch();
-      inbox.filtersChanged = false;
+      if (inbox.subscriptions.changed) filters.touch();
+      inbox.subscriptions.changed = false;
       return filters.whenKnown((outcome) => {
         if (outcome === "known") answer(effect.reply, { ok: true });
         else if (outcome === "stopped") answer(effect.reply, { ok: false, code: "fenced", reason: "not the owner" });
@@ -61,8 +61,8 @@ function performEffect(shard: OwnedShard, key: ActorKey, effect: SessionEffect):
     case "ended":
       if (queue) inbox.close(queue);
   }
-  if (inbox.filtersChanged) filters.touch();
-  inbox.filtersChanged = false;
+  if (inbox.subscriptions.changed) filters.touch();
+  inbox.subscriptions.changed = false;
 }
 
 /** Shared subscriptions belong to their group, not to the session's inbox. */

@@ -100,7 +100,8 @@ export class SessionService {
   async start(): Promise<void> {
     const { bus, board, replicas } = this.#parts;
     await Promise.all([
-      bus.ensureStream({ ...inboxStreamConfig(replicas), subjects: [...inboxStreamConfig(replicas).subjects] } as never),
+      // the enums of the client library are these texts
+      bus.ensureStream(inboxStreamConfig(replicas) as unknown as Parameters<Bus["ensureStream"]>[0]),
       bus.ensureKv(buckets.sessions, { replicas }),
       bus.ensureKv(buckets.filters, { replicas }),
       bus.ensureKv(buckets.positions, { replicas }),
@@ -111,7 +112,7 @@ export class SessionService {
       () => clearInterval(ticker),
       board.onChange(() => this.#membersChanged()),
       board.onDead((member: string) => this.#dead(member)),
-      bus.onStatus((connected) => connected && this.#forEach((shard) => shard.resend())),
+      bus.onStatus((connected) => connected && this.#forEach((shard) => shard.reconnected())),
       gauge(metricNames.inboxQueued, null, () => this.#sum((shard) => shard.parts.runner.inbox.size)),
       gauge(metricNames.sessions, { kind: "online" }, () => this.#sum((shard) => shard.online.size)),
       gauge(metricNames.sessions, { kind: "offline" }, () => this.#sum((shard) => shard.resting.size)),
@@ -161,7 +162,7 @@ export class SessionService {
       logger,
     });
     const { inbox } = runner;
-    const filters = new FilterPublisher({ bucket: bus.kv(buckets.filters), board, shard, epoch, filters: () => inbox.filters(), onFenced: fenced("filters") });
+    const filters = new FilterPublisher({ bucket: bus.kv(buckets.filters), board, shard, epoch, filters: () => inbox.subscriptions.filters(), onFenced: fenced("filters") });
     owned = new OwnedShard({
       bus,
       shard,
@@ -178,7 +179,7 @@ export class SessionService {
       logger,
     });
     for (const key of keys) this.#openSession(owned, key);
-    inbox.filtersChanged = false;
+    inbox.subscriptions.changed = false;
     try {
       await runner.load();
       await filters.start();

@@ -165,6 +165,10 @@ export class FakeIngress {
         message.respond(handed ? encodeAnswer({ ok: true }) : encodeAnswer({ ok: false, code: "stale", reason: "no such connection" }));
       }
     });
+    // deliveries may have been lost meanwhile
+    ingress.bus.onStatus((connected) => {
+      if (connected) for (let shard = 0; shard < SHARDS; shard++) ingress.attach(shard);
+    });
     ingress.board.start();
     await ingress.directory.start();
     ingress.board.setState("ready");
