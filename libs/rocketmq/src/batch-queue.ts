@@ -18,7 +18,7 @@ interface Batch<M extends OutgoingMessage> {
 }
 
 /** Messages without a group on a FIFO topic: they share one. */
-export const NO_GROUP = "-";
+const NO_GROUP = "-";
 
 export class BatchQueue<M extends OutgoingMessage> implements SendQueue<M> {
   readonly #port: LanePort<M>;

@@ -1,11 +1,13 @@
 /**
  * Messages of a FIFO topic: single sends, one in flight per message group, many groups side by
- * side. The proxy ignores message groups inside a batch, so nothing is batched here.
+ * side. The proxy ignores message groups inside a batch, so nothing is batched here. Messages
+ * without a group want no order: they are spread over some.
  */
-import { NO_GROUP } from "./batch-queue.ts";
 import { ABANDONED, type LanePort, type Pending, type SendFailure, type SendQueue, SENT } from "./lane-port.ts";
 import { legalGroup } from "./legal-properties.ts";
 import { messageTypes, type OutgoingMessage } from "./send-encoder.ts";
+
+const SPREAD = 64;
 
 interface Group<M extends OutgoingMessage> {
   readonly name: string;
@@ -20,6 +22,7 @@ export class FifoQueue<M extends OutgoingMessage> implements SendQueue<M> {
   #ready: Group<M>[] = [];
   #inFlight = 0;
   #waiting = 0;
+  #spread = 0;
 
   constructor(port: LanePort<M>, maxInFlight: number) {
     this.#port = port;
@@ -31,7 +34,7 @@ export class FifoQueue<M extends OutgoingMessage> implements SendQueue<M> {
   }
 
   push(item: Pending<M>): void {
-    const name = legalGroup(item.message.group) || NO_GROUP;
+    const name = legalGroup(item.message.group) || `-${(this.#spread = (this.#spread + 1) % SPREAD)}`;
     this.#waiting++;
     const known = this.#groups.get(name);
     if (known) {

@@ -64,6 +64,7 @@ export class RocketMqReceiver {
   #pauseMs = PAUSE_MIN_MS;
   #pausedUntil = 0;
   #down = false;
+  #paused = false;
   #stopping = false;
   #whenIdle: (() => void) | null = null;
   #stopped: Promise<void> | null = null;
@@ -109,6 +110,12 @@ export class RocketMqReceiver {
     return sum;
   }
 
+  /** While paused no poll begins; what is in flight may still bring messages. */
+  pause(paused: boolean): void {
+    this.#paused = paused;
+    if (!paused) this.#poll();
+  }
+
   #isDown(reason: string): void {
     if (this.#down || this.#stopping) return;
     this.#down = true;
@@ -129,7 +136,7 @@ export class RocketMqReceiver {
   }
 
   #poll(): void {
-    while (!this.#stopping && this.#session.up && this.#polling < this.#loops && this.open < this.#maxOpen && Date.now() >= this.#pausedUntil) {
+    while (!this.#stopping && !this.#paused && this.#session.up && this.#polling < this.#loops && this.open < this.#maxOpen && Date.now() >= this.#pausedUntil) {
       this.#receive();
     }
   }

@@ -9,6 +9,7 @@
  *   r.<member>                     answers that come later: receipts, acks
  *   w.<partition>                  the log, stream HAWSER_WAL_<partition>
  *   q.<shard>                      the inbox, stream HAWSER_INBOX
+ *   dlq.<kind>                     messages set aside: RocketMQ refused them for ever, stream HAWSER_DLQ
  *   hb                             heartbeats of all members
  *   ping.<member>                  is there anybody (empty request and reply)
  *   csg.ev.<gateway>.<command>     command events for who watches one (core publish)
@@ -23,6 +24,8 @@ export const subjects = {
   log: (partition: number): string => `w.${partition}`,
   inbox: (shard: number): string => `q.${shard}`,
   allInboxes: "q.>",
+  deadLetters: (kind: "rocketmq"): string => `dlq.${kind}`,
+  allDeadLetters: "dlq.>",
   heartbeat: "hb",
   ping: (member: string): string => `ping.${member}`,
   commandEvents: (gateway: string, command: string): string => `csg.ev.${gateway}.${command}`,
@@ -31,6 +34,7 @@ export const subjects = {
 export const streams = {
   log: (partition: number): string => `HAWSER_WAL_${partition}`,
   inbox: "HAWSER_INBOX",
+  deadLetters: "HAWSER_DLQ",
 } as const;
 
 /** KV buckets and what their keys are. */
