@@ -58,7 +58,7 @@ export const configSchema = z.strictObject({
     maxBytes: count(GIB, 1_048_576, 1024 * GIB, "Size of one partition of the log. A full log refuses; what was acknowledged is never deleted by a limit."),
     maxEntryBytes: count(524_288, 4096, 8_388_608, "Size of one commit; must stay below max_payload of NATS."),
     commitsInFlight: count(2, 1, 16, "Commits of one process and partition on their way at a time."),
-    giveUpMs: count(30_000, 1000, 600_000, "How long an append is retried before its publisher learns that it failed."),
+    giveUpMs: count(30_000, 1000, 90_000, "How long an append is retried before its publisher learns that it failed."),
   }),
   session: z.strictObject({
     inboxMaxMessages: count(1000, 1, 1_000_000, "Messages waiting for one session; beyond it the oldest is dropped, counted."),

@@ -30,28 +30,39 @@ export class DoneTracker {
     this.#entries.push({ sequence, origin, number, dropped });
   }
 
-  /** @returns whether the cursor moved */
-  done(origin: string, number: number): boolean {
-    let next = this.#doneNext.get(origin) ?? 1;
-    if (number >= next) {
-      let waiting = this.#done.get(origin);
-      if (!waiting) this.#done.set(origin, (waiting = new Set()));
-      waiting.add(number);
-      while (waiting.delete(next)) next++;
-      this.#doneNext.set(origin, next);
-    }
-    return this.advance();
+  done(origin: string, number: number): void {
+    this.doneRange(origin, number, number + 1);
   }
 
-  advance(): boolean {
-    const before = this.cursor;
+  /** Numbers from..to-1. */
+  doneRange(origin: string, from: number, to: number): void {
+    let next = this.#doneNext.get(origin) ?? 1;
+    if (to <= next) return this.advance();
+    let waiting = this.#done.get(origin);
+    if (from <= next) next = to;
+    else {
+      if (!waiting) this.#done.set(origin, (waiting = new Set()));
+      for (let number = from; number < to; number++) waiting.add(number);
+    }
+    if (waiting) {
+      for (const number of waiting) if (number < next) waiting.delete(number);
+      while (waiting.delete(next)) next++;
+      if (waiting.size === 0) this.#done.delete(origin);
+    }
+    this.#doneNext.set(origin, next);
+    this.advance();
+  }
+
+  advance(): void {
     for (; this.#head < this.#entries.length; this.#head++) {
       const entry = this.#entries[this.#head]!;
       if (!entry.dropped && entry.number >= (this.#doneNext.get(entry.origin) ?? 1)) break;
       this.cursor = entry.sequence;
     }
-    if (this.#head > 1024) this.#entries.splice(0, this.#head), (this.#head = 0);
-    return this.cursor !== before;
+    if (this.#head > 1024) {
+      this.#entries.splice(0, this.#head);
+      this.#head = 0;
+    }
   }
 
   get unfinished(): number {

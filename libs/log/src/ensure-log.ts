@@ -1,6 +1,7 @@
 import { DiscardPolicy, RetentionPolicy, StorageType } from "@nats-io/jetstream";
 import type { Bus } from "@hawser/bus";
 import { buckets, streams, subjects } from "@hawser/wire";
+import { MESSAGE_ID_WINDOW_MS } from "./message-id.ts";
 
 export interface LogConfig {
   readonly partitions: number;
@@ -9,7 +10,7 @@ export interface LogConfig {
   readonly replicas?: number;
 }
 
-/** One stream per partition: their fsyncs run beside each other. */
+/** One stream per partition: their fsyncs run beside each other. @throws HawserError HAWSER_E_STREAM_MISMATCH */
 export async function ensureLog(bus: Bus, config: LogConfig): Promise<void> {
   await bus.ensureKv(buckets.cursors, { replicas: config.replicas ?? 1 });
   for (let partition = 0; partition < config.partitions; partition++) {
@@ -21,6 +22,7 @@ export async function ensureLog(bus: Bus, config: LogConfig): Promise<void> {
       discard: DiscardPolicy.New,
       max_bytes: config.maxBytes,
       max_age: 0,
+      duplicate_window: MESSAGE_ID_WINDOW_MS * 1_000_000,
       num_replicas: config.replicas ?? 1,
       allow_direct: false,
     });

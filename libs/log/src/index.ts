@@ -3,7 +3,6 @@
  * at its own pace. Group commit, numbered entries, cursors with epochs (docs/adr/0006, 0007).
  */
 export * from "./cursor.ts";
-export * from "./done-tracker.ts";
 export * from "./ensure-log.ts";
 export * from "./log-consumer.ts";
 export * from "./log-writer.ts";

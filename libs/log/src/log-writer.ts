@@ -5,13 +5,16 @@
  * the tick when fewer than `commitsInFlight` are on their way in that partition, else when one
  * returns. Entries carry numbers 1, 2, 3 ... per (origin, partition). An append that is refused or
  * whose answer is lost is repeated with the same number and the same bytes, so consumers see it
- * once. After `giveUpMs` its publishers learn that it failed, and the number is given up: a void
- * entry is appended until the log has it, so that consumers do not wait for the number.
+ * once; meanwhile no further number is begun, so that little has to wait behind the gap. After
+ * `giveUpMs` its publishers learn that it failed, and the number is given up: a void entry is
+ * appended until the log has it, so that consumers do not wait for the number.
  *
  * Callbacks come in the order of the appends of a partition. docs/adr/0006, 0007.
  */
 import type { Bus } from "@hawser/bus";
 import { encodeLogEntry, encodeVoidEntry, ENTRY_MAX_RECORDS, subjects, type LogRecord } from "@hawser/wire";
+import { findEntry } from "./find-entry.ts";
+import { GIVE_UP_MAX_MS, messageId } from "./message-id.ts";
 
 /** refused: certainly not in the log. ambiguous: it may be. */
 export type AppendOutcome = "stored" | "refused" | "ambiguous";
@@ -29,8 +32,11 @@ export interface LogWriterOptions {
   /** Member name of this boot. */
   readonly origin: string;
   readonly partitions: number;
+  /** Records' bytes of one entry; a larger record stands alone. */
   readonly maxEntryBytes: number;
+  /** Per partition, 1 to 16. */
   readonly commitsInFlight: number;
+  /** At most 90,000. */
   readonly giveUpMs: number;
   /** Told how long a commit took and how many records it had. */
   readonly onCommit?: (partition: number, records: number, sizeBytes: number, durationMs: number) => void;
@@ -41,6 +47,8 @@ const RETRY_MS = 250;
 const SWEEP_MS = 250;
 /** Distinct destination sets of one entry; encodeLogEntry allows 255. */
 const MAX_SETS = 200;
+/** No consumer voids a gap that is younger (log-consumer.ts). */
+const VOID_AFTER_MS = 2_000;
 
 interface Waiting {
   readonly record: LogRecord;
@@ -53,20 +61,23 @@ interface Commit {
   bytes: Buffer;
   readonly waiting: readonly Waiting[];
   readonly sinceMs: number;
+  firstSentMs: number;
   /** Some try had no answer: it may be in the log. */
   ambiguous: boolean;
+  failing: boolean;
   outcome: AppendOutcome | null;
   sequence: number;
+  /** Given up: what is sent is the void of its number. */
   voided: boolean;
 }
 
 interface Partition {
   readonly index: number;
   queue: Waiting[];
-  queueBytes: number;
+  /** In the order of their numbers, until their outcome has been told. */
   readonly commits: Commit[];
-  /** Commits that occupy a place in flight, given-up ones until their void is stored. */
-  inFlight: number;
+  /** Those whose number does not stand in the log yet, given-up ones included. */
+  inFlight: Commit[];
   number: number;
   scheduled: boolean;
 }
@@ -75,16 +86,19 @@ export class LogWriter {
   readonly #options: LogWriterOptions;
   readonly #partitions: Partition[];
   readonly #sweep: NodeJS.Timeout;
+  #flushWaiters: (() => void)[] = [];
+  #pendingMessages = 0;
+  #pendingBytes = 0;
   #stopped = false;
 
   constructor(options: LogWriterOptions) {
+    if (options.giveUpMs > GIVE_UP_MAX_MS) throw new RangeError(`giveUpMs ${options.giveUpMs} is more than ${GIVE_UP_MAX_MS}`);
     this.#options = options;
     this.#partitions = Array.from({ length: options.partitions }, (_, index) => ({
       index,
       queue: [],
-      queueBytes: 0,
       commits: [],
-      inFlight: 0,
+      inFlight: [],
       number: 0,
       scheduled: false,
     }));
@@ -96,52 +110,67 @@ export class LogWriter {
     const state = this.#partitions[partition];
     if (!state) throw new RangeError(`partition ${partition} of ${this.#partitions.length}`);
     state.queue.push({ record, done, sinceMs: performance.now() });
-    state.queueBytes += record.body.length;
+    this.#pendingMessages++;
+    this.#pendingBytes += record.body.length;
     this.#schedule(state);
   }
 
+  /** Records without an outcome. */
   get pendingMessages(): number {
-    return this.#partitions.reduce((sum, { queue, commits }) => sum + queue.length + commits.reduce((n, { waiting }) => n + waiting.length, 0), 0);
+    return this.#pendingMessages;
   }
 
   get pendingBytes(): number {
-    return this.#partitions.reduce((sum, { queueBytes, commits }) => sum + queueBytes + commits.reduce((n, { bytes }) => n + bytes.length, 0), 0);
+    return this.#pendingBytes;
   }
 
-  /** Resolves when everything appended so far has its outcome. */
+  /** Resolves when everything appended so far has its outcome; at the latest giveUpMs from now, and a little. */
   async flushed(): Promise<void> {
-    while (this.pendingMessages > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    if (this.#pendingMessages > 0 && !this.#stopped) await new Promise<void>((resolve) => this.#flushWaiters.push(resolve));
   }
 
+  /** What has no outcome yet gets none: flush first. */
   stop(): void {
     this.#stopped = true;
     clearInterval(this.#sweep);
+    this.#tellFlushed();
+  }
+
+  #tellFlushed(): void {
+    for (const resolve of this.#flushWaiters.splice(0)) resolve();
+  }
+
+  #mayCommit({ queue, inFlight }: Partition): boolean {
+    return queue.length > 0 && inFlight.length < this.#options.commitsInFlight && !inFlight.some(({ failing }) => failing);
   }
 
   #schedule(state: Partition): void {
-    if (state.scheduled || state.queue.length === 0 || state.inFlight >= this.#options.commitsInFlight || this.#stopped) return;
+    if (state.scheduled || this.#stopped || !this.#mayCommit(state)) return;
     state.scheduled = true;
     setImmediate(() => {
       state.scheduled = false;
-      while (state.queue.length > 0 && state.inFlight < this.#options.commitsInFlight) this.#commit(state);
+      while (!this.#stopped && this.#mayCommit(state)) this.#commit(state);
     });
   }
 
   #commit(state: Partition): void {
     const waiting = this.#take(state);
     const number = ++state.number;
+    const settledBelow = state.inFlight[0]?.number ?? number;
     const commit: Commit = {
       number,
-      bytes: encodeLogEntry(this.#options.origin, number, waiting.map(({ record }) => record)),
+      bytes: encodeLogEntry(this.#options.origin, number, waiting.map(({ record }) => record), settledBelow),
       waiting,
       sinceMs: waiting[0]!.sinceMs,
+      firstSentMs: performance.now(),
       ambiguous: false,
+      failing: false,
       outcome: null,
       sequence: 0,
       voided: false,
     };
     state.commits.push(commit);
-    state.inFlight++;
+    state.inFlight.push(commit);
     this.#send(state, commit);
   }
 
@@ -156,7 +185,6 @@ export class LogWriter {
       sizeBytes += record.body.length;
       count++;
     }
-    state.queueBytes -= sizeBytes;
     if (count === state.queue.length) {
       const all = state.queue;
       state.queue = [];
@@ -166,29 +194,62 @@ export class LogWriter {
   }
 
   #send(state: Partition, commit: Commit): void {
-    const startedMs = performance.now();
-    this.#options.bus.append(subjects.log(state.index), commit.bytes, (result) => {
+    if (this.#stopped) return;
+    const nowMs = performance.now();
+    if (!commit.voided && nowMs - commit.sinceMs >= this.#options.giveUpMs) this.#giveUp(state, commit);
+    // what is certainly not sent leaves no doubt
+    if (!this.#options.bus.connected) return this.#retry(state, commit, "NATS is away");
+    const headers = messageId(this.#options.origin, commit.number);
+    this.#options.bus.append(
+      subjects.log(state.index),
+      commit.bytes,
+      (result) => {
+        if (this.#stopped) return;
+        if (result.kind === "stored") {
+          if (commit.voided) return this.#settled(state, commit);
+          if (result.duplicate && performance.now() - commit.firstSentMs >= VOID_AFTER_MS) return this.#verify(state, commit, result.sequence);
+          return this.#stored(state, commit, result.sequence, nowMs);
+        }
+        if (result.kind === "unknown") commit.ambiguous = true;
+        this.#retry(state, commit, result.kind === "refused" ? result.reason : "no answer");
+      },
+      { headers },
+    );
+  }
+
+  #retry(state: Partition, commit: Commit, reason: string): void {
+    commit.failing = true;
+    this.#options.onFailure?.(state.index, reason);
+    setTimeout(() => this.#send(state, commit), RETRY_MS);
+  }
+
+  #stored(state: Partition, commit: Commit, sequence: number, sentMs: number): void {
+    commit.sequence = sequence;
+    this.#options.onCommit?.(state.index, commit.waiting.length, commit.bytes.length, performance.now() - sentMs);
+    this.#settled(state, commit);
+    this.#resolve(state, commit, "stored");
+  }
+
+  /** A repetition was a duplicate: of an earlier copy, or of a void by somebody who took this member for dead. */
+  #verify(state: Partition, commit: Commit, sequence: number): void {
+    findEntry(this.#options.bus, state.index, sequence, (found) => {
       if (this.#stopped) return;
-      if (result.kind === "stored") {
-        if (commit.voided) return this.#release(state);
-        commit.sequence = result.sequence;
-        this.#options.onCommit?.(state.index, commit.waiting.length, commit.bytes.length, performance.now() - startedMs);
-        this.#release(state);
-        return this.#resolve(state, commit, "stored");
-      }
-      if (result.kind === "unknown") commit.ambiguous = true;
-      this.#options.onFailure?.(state.index, result.kind === "refused" ? result.reason : "no answer");
-      if (!commit.voided && performance.now() - commit.sinceMs >= this.#options.giveUpMs) {
-        commit.voided = true;
-        commit.bytes = encodeVoidEntry(this.#options.origin, commit.number);
-        this.#resolve(state, commit, commit.ambiguous ? "ambiguous" : "refused");
-      }
-      setTimeout(() => this.#stopped || this.#send(state, commit), RETRY_MS);
+      if (found === "records") return this.#stored(state, commit, sequence, commit.firstSentMs);
+      if (found === "unknown") return this.#retry(state, commit, "no answer");
+      commit.voided = true;
+      this.#settled(state, commit);
+      this.#resolve(state, commit, found === "void" ? "refused" : "ambiguous");
     });
   }
 
-  #release(state: Partition): void {
-    state.inFlight--;
+  #giveUp(state: Partition, commit: Commit): void {
+    commit.voided = true;
+    commit.bytes = encodeVoidEntry(this.#options.origin, commit.number);
+    this.#resolve(state, commit, commit.ambiguous ? "ambiguous" : "refused");
+  }
+
+  #settled(state: Partition, commit: Commit): void {
+    state.inFlight = state.inFlight.filter((other) => other !== commit);
     this.#schedule(state);
   }
 
@@ -198,21 +259,27 @@ export class LogWriter {
     while (state.commits.length > 0 && state.commits[0]!.outcome !== null) {
       const { waiting, outcome: known, sequence } = state.commits.shift()!;
       for (let index = 0; index < waiting.length; index++) {
-        waiting[index]!.done(known!, known === "stored" ? { sequence, index } : undefined);
+        this.#tell(waiting[index]!, known!, known === "stored" ? { sequence, index } : undefined);
       }
     }
+    if (this.#pendingMessages === 0) this.#tellFlushed();
+  }
+
+  #tell({ record, done }: Waiting, outcome: AppendOutcome, place?: LogPlace): void {
+    this.#pendingMessages--;
+    this.#pendingBytes -= record.body.length;
+    done(outcome, place);
   }
 
   /** What never got into a commit in time was certainly not stored. */
   #expireQueues(): void {
     const before = performance.now() - this.#options.giveUpMs;
     for (const state of this.#partitions) {
-      if (state.commits.some(({ outcome }) => outcome === null)) continue;
-      while (state.queue.length > 0 && state.queue[0]!.sinceMs < before) {
-        const { record, done } = state.queue.shift()!;
-        state.queueBytes -= record.body.length;
-        done("refused");
-      }
+      if (state.commits.length > 0) continue; // their outcomes come first
+      let expired = 0;
+      while (expired < state.queue.length && state.queue[expired]!.sinceMs < before) expired++;
+      for (const waiting of state.queue.splice(0, expired)) this.#tell(waiting, "refused");
     }
+    if (this.#pendingMessages === 0) this.#tellFlushed();
   }
 }

@@ -4,6 +4,8 @@
  *   u8 version   u8 kind (0 records, 1 void)
  *   short text origin   u48 number      numbered 1, 2, 3 ... per (origin, partition): a consumer drops
  *                                       a number it has seen and holds back what comes after a gap
+ *   u48 settled below                   every smaller number of this origin already stands in the log, as
+ *                                       records or void: a consumer that begins here does not wait for them
  *   u8 count, then destination sets as text     each distinct set once per entry
  *   u16 count, then per record: u8 kind, u8 index of its destination set, u32 size
  *   the records' bytes, back to back
@@ -49,6 +51,8 @@ export interface LogEntry {
   readonly kind: "records" | "void";
   readonly origin: string;
   readonly number: number;
+  /** Numbers of the origin below this one stand earlier in the log; at most `number`. */
+  readonly settledBelow: number;
   readonly records: readonly LogRecord[];
 }
 
@@ -56,7 +60,8 @@ const MAX_SETS = 255;
 /** Records an entry holds at most. */
 export const ENTRY_MAX_RECORDS = 65_535;
 
-export function encodeLogEntry(origin: string, number: number, records: readonly LogRecord[]): Buffer {
+/** @param settledBelow 1 = nothing is known */
+export function encodeLogEntry(origin: string, number: number, records: readonly LogRecord[], settledBelow = 1): Buffer {
   const sets = new Map<DestinationSet, number>();
   const headers = new ByteWriter(records.length * 6 + 16).u16(records.length);
   let sizeBytes = 0;
@@ -67,7 +72,7 @@ export function encodeLogEntry(origin: string, number: number, records: readonly
     sizeBytes += record.body.length;
   }
   if (sets.size > MAX_SETS) throw new RangeError(`${sets.size} destination sets in one entry`);
-  const head = new ByteWriter(64 + sets.size * 64).u8(FORMAT_VERSION).u8(0).shortText(origin).u48(number).u8(sets.size);
+  const head = new ByteWriter(64 + sets.size * 64).u8(FORMAT_VERSION).u8(0).shortText(origin).u48(number).u48(settledBelow).u8(sets.size);
   for (const set of sets.keys()) head.text(destinationText(set));
   const [first, second] = [head.finish(), headers.finish()];
   const entry = Buffer.allocUnsafe(first.length + second.length + sizeBytes);
@@ -77,8 +82,8 @@ export function encodeLogEntry(origin: string, number: number, records: readonly
   return entry;
 }
 
-export function encodeVoidEntry(origin: string, number: number): Buffer {
-  return new ByteWriter(64).u8(FORMAT_VERSION).u8(1).shortText(origin).u48(number).finish();
+export function encodeVoidEntry(origin: string, number: number, settledBelow = 1): Buffer {
+  return new ByteWriter(64).u8(FORMAT_VERSION).u8(1).shortText(origin).u48(number).u48(settledBelow).finish();
 }
 
 /** Bodies are views of `bytes`; destination sets are shared objects, equal sets are identical. @throws WireFormatError */
@@ -88,7 +93,8 @@ export function decodeLogEntry(bytes: Uint8Array): LogEntry {
   const kind = reader.u8();
   const origin = reader.shortText();
   const number = reader.u48();
-  if (kind === 1) return { kind: "void", origin, number, records: [] };
+  const settledBelow = reader.u48();
+  if (kind === 1) return { kind: "void", origin, number, settledBelow, records: [] };
   if (kind !== 0) throw new WireFormatError(`log entry: kind ${kind} is not known`);
   const sets: DestinationSet[] = [];
   for (let left = reader.u8(); left > 0; left--) sets.push(destinationSet(reader.text()));
@@ -101,7 +107,7 @@ export function decodeLogEntry(bytes: Uint8Array): LogEntry {
     if (!destinations) throw new WireFormatError("log entry: destination set missing");
     records.push({ kind: recordKind, destinations, body: reader.bytes(heads.u32()) });
   }
-  return { kind: "records", origin, number, records };
+  return { kind: "records", origin, number, settledBelow, records };
 }
 
 const textOfSet = new WeakMap<DestinationSet, string>();
@@ -119,9 +125,19 @@ function destinationText(set: DestinationSet): string {
 function destinationSet(text: string): DestinationSet {
   const known = setOfText.get(text);
   if (known) return known;
-  const [instance, rules, inbox, actor] = JSON.parse(text) as [string, string[], number, string | null];
+  const [instance, rules, inbox, actor] = parseSet(text);
   const set: DestinationSet = Object.freeze({ instance, rules, inbox: inbox === 1, actor });
   if (setOfText.size >= 10_000) setOfText.clear();
   setOfText.set(text, set);
   return set;
+}
+
+function parseSet(text: string): [string, string[], number, string | null] {
+  try {
+    const parsed: unknown = JSON.parse(text);
+    if (Array.isArray(parsed) && parsed.length === 4) return parsed as [string, string[], number, string | null];
+  } catch {
+    // told below
+  }
+  throw new WireFormatError("log entry: a destination set cannot be read");
 }
