@@ -63,6 +63,8 @@ export class ClientRegistry {
         instance: client.instance.id,
         clientId: client.clientId,
         sequence: client.sequence,
+        channelId: client.channelId,
+        clientIp: client.clientIp,
         goodbye: why.goodbye,
         ...(why.sessionExpirySeconds === undefined ? {} : { sessionExpirySeconds: why.sessionExpirySeconds }),
       };

@@ -25,6 +25,8 @@ export class Client {
   sessionExpirySeconds: number;
   readonly subscriptions = new Map<string, StoredSubscription>();
   closed = false;
+  /** Inbox positions on their way to this connection: an owner may send them again after an outage. */
+  readonly positionsInFlight = new Set<number>();
   #unresolved = 0;
   #whenResolved: (() => void)[] = [];
 

@@ -35,7 +35,6 @@ export interface ConnectPathParts {
   readonly sessions: ShardCaller;
   readonly clients: ClientRegistry;
   readonly fanOut: FanOut;
-  readonly flush: () => Promise<void>;
   readonly telemetry: IngressTelemetry;
 }
 
@@ -121,17 +120,15 @@ export class ConnectPath {
     // gone while the owner was asked: the owner must still learn that it is over
     if (client.connection.isClosed) return this.#parts.clients.over(client, { goodbye: false, will: "discard" });
     for (const subscription of grant.subscriptions) this.#parts.fanOut.subscribe(client, subscription);
-    const answer = (): void => {
-      client.connection.acceptConnect({
-        sessionPresent: grant.sessionPresent,
-        ...(assigned ? { assignedClientId: client.clientId } : {}),
-        ...this.#limits(client, request),
-      });
-      this.#parts.clients.accepted(client, request);
-      this.#parts.telemetry.connected(client);
-    };
-    if (grant.subscriptions.length === 0) answer();
-    else this.#parts.flush().then(answer, answer);
+    // at once, without a flush: the owner's deliveries follow its answer, and what these filters get
+    // live is QoS 0
+    client.connection.acceptConnect({
+      sessionPresent: grant.sessionPresent,
+      ...(assigned ? { assignedClientId: client.clientId } : {}),
+      ...this.#limits(client, request),
+    });
+    this.#parts.clients.accepted(client, request);
+    this.#parts.telemetry.connected(client);
   }
 
   #limits(client: Client, request: ConnectPacketInfo): Partial<ConnectAccept> {

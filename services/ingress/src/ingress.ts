@@ -82,7 +82,6 @@ export class Ingress implements ConnectionHandler {
       sessions,
       clients: this.#clients,
       fanOut,
-      flush,
       telemetry,
     });
     this.#publishes = new PublishPath({

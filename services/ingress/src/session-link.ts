@@ -97,10 +97,17 @@ export class SessionLink {
     for (const receiver of delivery.receivers) {
       const client = this.#parts.clients.numbered(receiver.connection);
       if (!client || client.closed || (client.sequence !== receiver.sequence && client.sequence !== "")) continue;
+      if (receiver.position > 0 && client.positionsInFlight.has(receiver.position)) {
+        handed = true;
+        continue;
+      }
       const item: DeliveryItem = { position: receiver.position, receiptTo: delivery.receiptTo, token: delivery.token };
       const { qos, retain, redelivery: dup, identifiers } = receiver;
       const result = client.connection.deliver(outgoing, { qos, retain, dup, identifiers, item });
-      if (result === "queued") handed = true;
+      if (result === "queued") {
+        handed = true;
+        if (item.position > 0) client.positionsInFlight.add(item.position);
+      }
       // what the client cannot take, or what has expired, is over [MQTT-3.1.2-25]
       else if (result === "too-large" || result === "expired") this.#acknowledge(client, item);
     }
@@ -117,6 +124,7 @@ export class SessionLink {
 
   #acknowledge(client: Client, item: DeliveryItem): void {
     if (item.position === 0) return;
+    client.positionsInFlight.delete(item.position);
     const positions = this.#acks.get(client);
     if (positions) positions.push(item.position);
     else this.#acks.set(client, [item.position]);
