@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Bus } from "@hawser/bus";
 import { startNatsServer, type NatsServer } from "@hawser/testkit";
-import { encodeLogEntry, RecordKind, streams, subjects, type LogEntry, type LogRecord } from "@hawser/wire";
-import { ensureLog, LogConsumer, LogWriter, trimLog, type AppendOutcome } from "../src/index.ts";
+import { buckets, encodeLogEntry, RecordKind, streams, subjects, type LogEntry, type LogRecord } from "@hawser/wire";
+import { cursorKey, decodeCursor, ensureLog, LogConsumer, LogWriter, trimLog, type AppendOutcome } from "../src/index.ts";
+import { until } from "./until.ts";
 
 let server: NatsServer;
 let bus: Bus;
@@ -34,14 +35,6 @@ function writer(origin: string, giveUpMs = 30_000): LogWriter {
 }
 afterAll(() => writers.forEach((each) => each.stop()));
 
-async function until(condition: () => boolean, timeoutMs = 15_000): Promise<void> {
-  const deadline = performance.now() + timeoutMs;
-  while (!condition()) {
-    if (performance.now() > deadline) throw new Error(`not within ${timeoutMs} ms`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
-
 function consumer(partition: number, epoch: number, onEntry: (entry: LogEntry, sequence: number) => void, options: { alive?: boolean; fenced?: () => void } = {}): LogConsumer {
   return new LogConsumer({
     bus,
@@ -52,6 +45,14 @@ function consumer(partition: number, epoch: number, onEntry: (entry: LogEntry, s
     onEntry,
     onFenced: options.fenced ?? (() => undefined),
   });
+}
+
+async function cursorAt(name: string, partition: number, sequence: number): Promise<void> {
+  for (;;) {
+    const stored = await bus.kv(buckets.cursors).get(cursorKey(name, partition));
+    if (stored && decodeCursor(stored.value).sequence >= sequence) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
 }
 
 describe("the log", () => {
@@ -73,7 +74,6 @@ describe("the log", () => {
     expect(await reader.start()).toBe(true);
     await until(() => acknowledged.length > 500);
     await server.kill("SIGKILL");
-    await new Promise((resolve) => setTimeout(resolve, 300));
     await server.restart();
     const before = acknowledged.length;
     await until(() => acknowledged.length > before + 500);
@@ -97,7 +97,7 @@ describe("the log", () => {
     const old = consumer(1, 1, (_, sequence) => sequence <= 4 && old.done(sequence), { fenced: () => (fenced = true) });
     await old.start();
     await until(() => old.position === 4);
-    await new Promise((resolve) => setTimeout(resolve, 500));
+    await cursorAt("test", 1, 4);
     const got: string[] = [];
     const next = consumer(1, 2, (entry, sequence) => {
       got.push(entry.records[0]!.body.toString());
