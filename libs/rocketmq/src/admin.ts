@@ -2,6 +2,10 @@
  * Topics and consumer groups of one broker, over its remoting port (10911 by default, not the
  * proxy's): RocketMQ's gRPC creates neither. For development, tests and checks; a cluster needs
  * the same on every master.
+ *
+ * A topic is there when the name server knows it: the broker tells it a moment after it has
+ * answered, and a proxy that is asked in that moment remembers for 20 s that there is no such topic.
+ * So topic() waits for the name server.
  */
 import { HawserError } from "@hawser/errors";
 import type { RocketMqCredentials } from "./metadata.ts";
@@ -32,19 +36,24 @@ export interface GroupOptions {
 }
 
 /** Request codes: org.apache.rocketmq.remoting.protocol.RequestCode. */
-const codes = { updateTopic: 17, topics: 21, updateGroup: 200, groups: 201, deleteGroup: 207, deleteTopic: 215 } as const;
+const codes = { updateTopic: 17, topics: 21, brokerConfig: 26, routeOfTopic: 105, updateGroup: 200, updateBrokerConfig: 25, groups: 201, deleteGroup: 207, deleteTopic: 215 } as const;
 const READ_AND_WRITE = "6";
+const ROUTE_WAIT_MS = 5000;
+const ROUTE_POLL_MS = 20;
 
 export class RocketMqAdmin {
   readonly #connection: RemotingConnection;
+  readonly #credentials: RocketMqCredentials | undefined;
+  #namesrv: Promise<RemotingConnection> | undefined;
 
-  private constructor(connection: RemotingConnection) {
+  private constructor(connection: RemotingConnection, credentials: RocketMqCredentials | undefined) {
     this.#connection = connection;
+    this.#credentials = credentials;
   }
 
   /** @param broker `host:port` of the broker's remoting port @throws HawserError HAWSER_E_ROCKETMQ_AWAY */
   static async connect(broker: string, credentials?: RocketMqCredentials): Promise<RocketMqAdmin> {
-    return new RocketMqAdmin(await RemotingConnection.open(broker, credentials));
+    return new RocketMqAdmin(await RemotingConnection.open(broker, credentials), credentials);
   }
 
   /** Creates the topic or changes it. @throws HawserError HAWSER_E_ROCKETMQ_REFUSED, HAWSER_E_ROCKETMQ_AWAY */
@@ -60,6 +69,24 @@ export class RocketMqAdmin {
       order: "false",
       attributes: `+message.type=${type}`,
     });
+    await this.#untilRouted(name);
+  }
+
+  async #untilRouted(topic: string): Promise<void> {
+    const namesrv = await (this.#namesrv ??= this.#openNamesrv());
+    const deadline = Date.now() + ROUTE_WAIT_MS;
+    while ((await namesrv.call(codes.routeOfTopic, { topic })).code !== 0) {
+      if (Date.now() > deadline) throw new HawserError("HAWSER_E_ROCKETMQ_TOPIC", `topic ${topic}: the name server does not know it`);
+      await new Promise((resolve) => setTimeout(resolve, ROUTE_POLL_MS));
+    }
+  }
+
+  /** The broker's own idea of where it is. */
+  async #openNamesrv(): Promise<RemotingConnection> {
+    const { body } = await this.#call("broker configuration", codes.brokerConfig);
+    const address = /^namesrvAddr=([^;\s]+)/m.exec(body.toString())?.[1];
+    if (address === undefined) throw new HawserError("HAWSER_E_ROCKETMQ_AWAY", "the broker names no name server");
+    return RemotingConnection.open(address.replaceAll("\\", ""), this.#credentials);
   }
 
   /** Creates the consumer group or changes it. @throws HawserError HAWSER_E_ROCKETMQ_REFUSED, HAWSER_E_ROCKETMQ_AWAY */
@@ -86,6 +113,14 @@ export class RocketMqAdmin {
 
   async deleteGroup(name: string): Promise<void> {
     await this.#call(`group ${name}`, codes.deleteGroup, { groupName: name, cleanOffset: "true" });
+  }
+
+  /**
+   * Makes the broker tell the name server all its topics now. A broker that has just started does so
+   * after 10 s, and until then a new topic is not found (the proxy remembers that for 20 s more).
+   */
+  async announce(): Promise<void> {
+    await this.#call("announce", codes.updateBrokerConfig, {}, Buffer.from(`brokerPermission=${READ_AND_WRITE}\n`));
   }
 
   /** System topics included. */
@@ -118,6 +153,10 @@ export class RocketMqAdmin {
 
   close(): void {
     this.#connection.close();
+    this.#namesrv?.then(
+      (namesrv) => namesrv.close(),
+      () => {},
+    );
   }
 }
 

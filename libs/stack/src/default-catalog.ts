@@ -93,4 +93,5 @@ export async function createTopicsAndGroups(admin: RocketMqAdmin, prefix: string
     ...Object.values(topics).map((topic) => admin.topic(topic, (fifoTopics.has(topic) ? "FIFO" : "NORMAL") satisfies TopicType)),
     ...Object.values(groups).map((group) => admin.group(group, { fifo: fifoGroups.has(group) })),
   ]);
+  await admin.announce();
 }

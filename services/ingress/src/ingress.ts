@@ -193,8 +193,8 @@ export class Ingress implements ConnectionHandler {
     this.#subscribes.unsubscribe(clientOf(connection), request);
   }
 
-  delivered(connection: MqttConnection, item: unknown): void {
-    this.#link.delivered(clientOf(connection), item);
+  delivered(connection: MqttConnection, item: unknown, outcome: Parameters<ConnectionHandler["delivered"]>[2]): void {
+    this.#link.delivered(clientOf(connection), item, outcome !== "expired");
   }
 
   closed(connection: MqttConnection, why: Parameters<ConnectionHandler["closed"]>[1]): void {

@@ -115,10 +115,10 @@ export class SessionLink {
     if (message.reply) message.respond(handed ? OK : encodeAnswer({ ok: false, code: "stale", reason: "no such connection" }));
   }
 
-  /** An outgoing message has reached its end: the client has it, or the connection is gone. */
-  delivered(client: Client, outbound: OutboundItem): void {
+  /** An outgoing message has reached its end: the client has it, or (received = false) it expired while it waited. */
+  delivered(client: Client, outbound: OutboundItem, received: boolean): void {
     const item = outbound as DeliveryItem;
-    if (item.receiptTo !== "") this.#receipt(item, "delivered");
+    if (item.receiptTo !== "") this.#receipt(item, received ? "delivered" : "offline");
     this.#acknowledge(client, item);
   }
 
