@@ -33,6 +33,12 @@ export interface KeeperCoreOptions {
   readonly shards: number;
   readonly selfMs: number;
   readonly settleMs: number;
+  /**
+   * Serving needs a reading of the records that began less than this ago. Whoever claims a shard of
+   * mine shows in every reading that begins later: I am a stale owner for at most this long, even
+   * with a deaf watch and no leader to ask. Infinity: only a doubt asks for a reading.
+   */
+  readonly freshMs: number;
 }
 
 export type WriteOutcome = { readonly kind: "ok"; readonly revision: number } | { readonly kind: "conflict" | "unknown" };
@@ -67,6 +73,7 @@ export class KeeperCore {
   readonly #slots: Slot[];
   #doubt = 1;
   #cleared = 0;
+  #readAtMs = Number.NEGATIVE_INFINITY;
   #aliveAtMs: number;
   #membership: string | null = null;
   #membershipSinceMs = 0;
@@ -107,7 +114,7 @@ export class KeeperCore {
       this.doubt();
       this.#aliveAtMs = nowMs;
     }
-    return healthy && this.#cleared === this.#doubt;
+    return healthy && this.#cleared === this.#doubt && nowMs - this.#readAtMs <= this.#options.freshMs;
   }
 
   startReading(nowMs: number): Reading {
@@ -116,6 +123,7 @@ export class KeeperCore {
 
   /** Every record that has changed was told by `learn`, as the leader has it. */
   endReading(reading: Reading, nowMs: number): void {
+    this.#readAtMs = Math.max(this.#readAtMs, reading.startedAtMs);
     if (reading.doubt === this.#doubt && nowMs - reading.startedAtMs < this.#options.selfMs) this.#cleared = reading.doubt;
   }
 
@@ -149,7 +157,8 @@ export class KeeperCore {
         record,
         held: slot.held,
         wanted,
-        ownerAlive: wanted && record !== null && record.owner !== "" && view.isAlive(record.owner),
+        // asked about every owner, wanted or not: who is never heard is found dead the sooner
+        ownerAlive: record !== null && record.owner !== "" && view.isAlive(record.owner),
         settled: settled || this.#draining,
       });
       if (decision === "nothing") continue;

@@ -22,6 +22,11 @@ export interface ShardKeeperOptions {
   /** How long the membership must be unchanged before a running shard is moved. Default 2 s. */
   readonly settleMs?: number;
   readonly replicas?: number;
+  /**
+   * Serving needs an answer of the records' leader not older than this. Default: 5 s on replicated
+   * NATS, where a leader can be away while the connection stands; none on a single server.
+   */
+  readonly freshMs?: number;
   /** The shard is mine under this epoch: subscribe its subject, load what must be loaded. */
   readonly onAcquire: (shard: number, epoch: number) => Promise<void>;
   /** Finish what is in hand (not when lost), write what must be written, forget the shard. */
@@ -31,6 +36,7 @@ export interface ShardKeeperOptions {
 
 const SETTLE_MS = 2_000;
 const SELF_MS = 3_000;
+const REPLICATED_FRESH_MS = 5_000;
 const STEP_MS = 200;
 const DRAIN_TIMEOUT_MS = 10_000;
 
@@ -49,7 +55,8 @@ export class ShardKeeper {
   constructor(options: ShardKeeperOptions) {
     this.#options = options;
     const { bus, board, service, shards, selfMs = SELF_MS, settleMs = SETTLE_MS, replicas = 1 } = options;
-    this.#core = new KeeperCore({ me: board.member, shards, selfMs, settleMs }, performance.now());
+    const freshMs = options.freshMs ?? (replicas > 1 ? REPLICATED_FRESH_MS : Number.POSITIVE_INFINITY);
+    this.#core = new KeeperCore({ me: board.member, shards, selfMs, settleMs, freshMs }, performance.now());
     this.#records = new ShardRecords({
       bus,
       service,
