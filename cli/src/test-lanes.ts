@@ -24,7 +24,7 @@ export function laneOf(name: string): Lane | undefined {
 }
 
 export type Selection =
-  | { readonly lane: Lane; readonly filter: string | null; readonly files: readonly string[] }
+  | { readonly lane: Lane; readonly everyday: boolean; readonly files: readonly string[] }
   /** One line. */
   | { readonly problem: string };
 
@@ -36,12 +36,12 @@ export function selectTests(what: string | undefined, root: string): Selection {
   const lane = laneOf(what ?? "everyday");
   if (lane) {
     const files = filesOf(lane, root);
-    return files.length > 0 ? { lane, filter: null, files } : { problem: `lane ${what} has no tests yet` };
+    return files.length > 0 ? { lane, everyday: lane === lanes["everyday"], files } : { problem: `lane ${what} has no tests yet` };
   }
   const all: Lane = { include: laneOf("everyday")!.include, exclude: [] };
   const files = filesOf(all, root).filter((path) => path.includes(what!));
   if (files.length === 0) return { problem: `${what} is no lane (${laneNames.join(", ")}) and no part of a test file's path` };
-  return { lane: { include: files, exclude: [] }, filter: what!, files };
+  return { lane: { include: files, exclude: [] }, everyday: false, files };
 }
 
 function filesOf(lane: Lane, root: string): string[] {
