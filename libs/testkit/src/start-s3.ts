@@ -1,7 +1,9 @@
-import { createRequire } from "node:module";
+import { type ChildProcess, spawn } from "node:child_process";
 import { globSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { guardChild } from "@hawser/stack";
 
 export interface S3Options {
   /** Default "files". */
@@ -29,22 +31,15 @@ export interface S3Server {
   stop(): Promise<void>;
 }
 
-interface S3rver {
-  run(): Promise<{ port: number }>;
-  close(): Promise<void>;
-}
-
 /** The one account the server knows. */
 const credentials = { accessKeyId: "S3RVER", secretAccessKey: "S3RVER" } as const;
 
-/** An S3 API on loopback. It runs in this process. */
+/** An S3 API on loopback, in a process of its own. */
 export async function startS3(options: S3Options = {}): Promise<S3Server> {
-  // the package is CommonJS without types, and is not loaded by tests that do not need it
-  const Server = createRequire(import.meta.url)("@20minutes/s3rver") as new (options: object) => S3rver;
   const { bucket = "files" } = options;
   const directory = options.directory ?? mkdtempSync(join(tmpdir(), "hawser-s3-"));
-  const server = new Server({ address: "127.0.0.1", port: options.port ?? 0, silent: true, directory, configureBuckets: [{ name: bucket, configs: [] }] });
-  const { port } = await server.run();
+  const server = startProcess(directory, bucket, options.port ?? 0);
+  const port = await portOf(server);
   const url = `http://127.0.0.1:${port}`;
   const keys = new Set<string>();
   const put = async (key: string, content: string | Uint8Array): Promise<void> => {
@@ -66,10 +61,26 @@ export async function startS3(options: S3Options = {}): Promise<S3Server> {
     },
     put,
     stop: async () => {
-      await server.close();
+      const ended = new Promise((resolve) => server.once("exit", resolve));
+      server.kill("SIGKILL");
+      await ended;
       if (options.directory === undefined) rmSync(directory, { recursive: true, force: true });
     },
   };
+}
+
+function startProcess(directory: string, bucket: string, port: number): ChildProcess {
+  const args = ["--openssl-legacy-provider", "--no-warnings", join(import.meta.dirname, "s3-main.ts"), directory, bucket, String(port)];
+  const child = spawn(process.execPath, args, { detached: true, stdio: ["ignore", "pipe", "inherit"] });
+  guardChild(child);
+  return child;
+}
+
+function portOf(server: ChildProcess): Promise<number> {
+  return new Promise((resolve, reject) => {
+    createInterface({ input: server.stdout! }).once("line", (line) => resolve(Number(line)));
+    server.once("exit", (code) => reject(new Error(`the S3 server ended with ${code}`)));
+  });
 }
 
 const PUTS_AT_ONCE = 16;
