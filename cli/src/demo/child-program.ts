@@ -27,7 +27,7 @@ export class ChildProgram {
     guardChild(this.#child);
     this.#exited = new Promise((resolveExit) => this.#child.once("exit", () => resolveExit()));
     createInterface({ input: this.#child.stdout! }).on("line", options.onLine);
-    createInterface({ input: this.#child.stderr! }).on("line", (line) => { if (process.env.DEMO_DEBUG) console.error("ERR", line); this.lastWords = line; });
+    createInterface({ input: this.#child.stderr! }).on("line", (line) => (this.lastWords = line));
     this.#child.stdin!.on("error", () => undefined);
   }
 

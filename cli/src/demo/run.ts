@@ -19,7 +19,7 @@ import { renderTrace } from "./trace-tree.ts";
 
 const ROOT = resolve(import.meta.dirname, "../../..");
 const COUNTS = { ingress: 2, session: 2, router: 2, csgAgent: 2 };
-const TRACE_WAIT_MS = 6_000;
+const TRACE_WAIT_MS = 8_000;
 const BUCKET = "repository";
 
 export async function runDemo(): Promise<void> {
@@ -85,14 +85,15 @@ async function play(data: string, ending: (() => Promise<unknown>)[], signal: Ab
   return [...outcome.rows, row];
 }
 
-/** Spans are exported in batches: the trace is complete when no more come. */
+/** Spans are exported in batches: the trace is complete when its last hop, the reply to RocketMQ, is there and no more come. */
 async function traced(sink: Awaited<ReturnType<typeof startOtlpSink>>, traceId: string): Promise<readonly (typeof sink.spans)[number][]> {
   const deadline = Date.now() + TRACE_WAIT_MS;
   let before = -1;
   for (;;) {
     const spans = sink.spans.filter((span) => span.traceId === traceId);
-    if ((spans.length === before && spans.length > 0) || Date.now() > deadline) return spans;
+    const replied = spans.some(({ name }) => name === `send ${defaultTopics("").csgReply}`);
+    if ((replied && spans.length === before) || Date.now() > deadline) return spans;
     before = spans.length;
-    await new Promise((resolveWait) => setTimeout(resolveWait, 1_500));
+    await new Promise((resolveWait) => setTimeout(resolveWait, 300));
   }
 }
