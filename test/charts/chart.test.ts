@@ -174,7 +174,7 @@ describe("what is switched on", () => {
   helmTest("reaches the services", async () => {
     const manifests = await render(...valuesFile("full"));
     const ingress = configOf(manifests, "ingress");
-    expect(ingress.mqtt).toMatchObject({ host: "0.0.0.0", tcpPort: 1883, tlsPort: 8883, wsPort: 8083, maxConnections: 50_000 });
+    expect(ingress.mqtt).toMatchObject({ host: "0.0.0.0", tcpPort: 1883, tlsPort: 8883, maxConnections: 50_000 });
     expect(ingress).toMatchObject({ tls: { certFile: "/tls/tls.crt", keyFile: "/tls/tls.key" }, logging: { level: "debug" }, log: { maxBytes: 1_073_741_824 }, telemetry: { sampleRatio: 0.00001 }, plain: { denySubscribe: ["#", "$SYS/#"] } });
     expect(configOf(manifests, "session")).toMatchObject({ mqtt: { maxConnections: 1_000_000 }, logging: { level: "info" }, nats: { replicas: 3 } });
     expect(configOf(manifests, "router").rocketmq).toMatchObject({ endpoints: "rocketmq-proxy:8081", batchMessages: 256, accessKey: "rocketmq-keys/accessKey", secretKey: "rocketmq-keys/secretKey" });
@@ -196,7 +196,6 @@ describe("what is switched on", () => {
     expect(service.spec.ports.map((port: Manifest) => [port.name, port.port])).toEqual([
       ["mqtt", 11_883],
       ["mqtts", 8883],
-      ["ws", 8083],
     ]);
     expect(byKind(manifests, "PodDisruptionBudget").map((each) => each.metadata.name)).not.toContain("edge-session");
   });

@@ -8,7 +8,7 @@ import { configJsonSchema, settingKeys } from "@hawser/config";
 type Schema = Record<string, unknown>;
 
 /** Settings the templates set: a value for them would be overruled or would break a probe. */
-const ownedByChart = /^(member\..*|tls\..*|health\..*|mqtt\.(host|tcpPort|tlsPort|wsPort)|csg\.rest(Host|Port|Token)|rocketmq\.(accessKey|secretKey))$/;
+const ownedByChart = /^(member\..*|tls\..*|health\..*|mqtt\.(host|tcpPort|tlsPort)|csg\.rest(Host|Port|Token)|rocketmq\.(accessKey|secretKey))$/;
 
 function settings(): Schema {
   const areas = (configJsonSchema() as { properties: Record<string, { properties: Record<string, Schema> }> }).properties;
@@ -88,10 +88,9 @@ export function valuesSchema(): Schema {
           type: serviceType,
           externalTrafficPolicy: { enum: ["Local", "Cluster"] },
           annotations: texts,
-          ports: object({ mqtt: portNumber, mqtts: portNumber, ws: portNumber }),
+          ports: object({ mqtt: portNumber, mqtts: portNumber }),
         }),
         tls: object({ existingSecret: secretName }),
-        websocket: object({ enabled: boolean }),
       }),
       session: object(common),
       router: object(common),

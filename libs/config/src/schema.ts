@@ -30,7 +30,6 @@ export const configSchema = z.strictObject({
     host: text("127.0.0.1", "Address the MQTT listeners bind; 0.0.0.0 = all."),
     tcpPort: port(1883, "MQTT over TCP; 0 = off."),
     tlsPort: port(0, "MQTT over TLS; 0 = off. Needs tls.certFile and tls.keyFile."),
-    wsPort: port(0, "MQTT over WebSocket; 0 = off."),
     defaultInstance: textOf("default", /^[-_a-zA-Z0-9]{1,64}$/, "letters, digits, - and _", "Instance of connections whose user name names none."),
     maxConnections: count(100_000, 1, 10_000_000, "Connections one ingress holds; more are refused."),
     connectTimeoutMs: count(5000, 100, 300_000, "A connection that has not sent its CONNECT by then is closed."),

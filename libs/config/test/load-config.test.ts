@@ -63,9 +63,9 @@ describe("loadConfig", () => {
   });
 
   test("the environment wins over the file, the file over the default", () => {
-    const file = yaml("mqtt: {tcpPort: 1, wsPort: 2}\nplain:\n  denySubscribe: ['#', 'a/#']\nhealth:\n");
-    const config = loadConfig({ HAWSER_CONFIG: file, HAWSER_MQTT_WS_PORT: "3" });
-    expect(config.mqtt).toMatchObject({ tcpPort: 1, wsPort: 3, maxPacketBytes: 131_072 });
+    const file = yaml("mqtt: {tcpPort: 1, maxConnections: 2}\nplain:\n  denySubscribe: ['#', 'a/#']\nhealth:\n");
+    const config = loadConfig({ HAWSER_CONFIG: file, HAWSER_MQTT_MAX_CONNECTIONS: "3" });
+    expect(config.mqtt).toMatchObject({ tcpPort: 1, maxConnections: 3, maxPacketBytes: 131_072 });
     expect(config.plain.denySubscribe).toEqual(["#", "a/#"]);
   });
 
@@ -98,7 +98,7 @@ describe("a refused setting is told in one line", () => {
     ["not one of the choices", { HAWSER_LOGGING_LEVEL: "loud" }, "HAWSER_E_CONFIG_BAD_VALUE", ["one of trace, debug"]],
     ["a wrong form", { HAWSER_NATS_URL: "localhost" }, "HAWSER_E_CONFIG_BAD_VALUE", ["nats://host:port"]],
     ["a secret is not shown", { HAWSER_ROCKETMQ_ENDPOINTS: "x", HAWSER_CSG_REST_TOKEN: "hush" }, "HAWSER_E_CONFIG_BAD_VALUE", ["HAWSER_ROCKETMQ_ENDPOINTS"]],
-    ["two at once", { HAWSER_MQTT_TCP_PORT: "x", HAWSER_MQTT_WS_PORT: "y" }, "HAWSER_E_CONFIG_BAD_VALUE", ["HAWSER_MQTT_TCP_PORT", "HAWSER_MQTT_WS_PORT"]],
+    ["two at once", { HAWSER_MQTT_TCP_PORT: "x", HAWSER_MQTT_MAX_CONNECTIONS: "y" }, "HAWSER_E_CONFIG_BAD_VALUE", ["HAWSER_MQTT_TCP_PORT", "HAWSER_MQTT_MAX_CONNECTIONS"]],
     ["TLS without certificate", { HAWSER_MQTT_TLS_PORT: "8883" }, "HAWSER_E_CONFIG_BAD_VALUE", ["mqtt.tlsPort", "tls.certFile"]],
     ["a dead time not above the own one", { HAWSER_SHARDS_SELF_MS: "5000" }, "HAWSER_E_CONFIG_BAD_VALUE", ["shards.selfMs must be less than shards.deadMs"]],
     ["two replicas", { HAWSER_NATS_REPLICAS: "2" }, "HAWSER_E_CONFIG_BAD_VALUE", ["1, 3 or 5"]],

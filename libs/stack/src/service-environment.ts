@@ -15,7 +15,6 @@ const DECIDED_HERE: Readonly<Record<string, string>> = {
   "health.port": "use --base-port",
   "mqtt.tcpPort": "use --base-port",
   "mqtt.tlsPort": "use --base-port",
-  "mqtt.wsPort": "use --base-port",
   "csg.restPort": "use --base-port",
   "rocketmq.endpoints": "use --rocketmq",
 };
@@ -55,7 +54,6 @@ export function serviceInstances(options: EnvironmentOptions): ServiceInstance[]
       instance(options, "ingress", index, ports.health, {
         HAWSER_MQTT_TCP_PORT: `${ports.tcp}`,
         HAWSER_MQTT_TLS_PORT: `${ports.tls}`,
-        HAWSER_MQTT_WS_PORT: `${ports.ws}`,
         HAWSER_TLS_CERT_FILE: options.tls.cert,
         HAWSER_TLS_KEY_FILE: options.tls.key,
       }),
