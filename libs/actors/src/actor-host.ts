@@ -3,13 +3,18 @@
  * handled by the behaviour, and what the behaviour wants to say leaves only when what it decided is
  * stored. A record somebody else has written means this process is a stale owner of the shard: the
  * actor is dropped and nothing of it leaves. docs/adr/0001.
+ *
+ * An actor that throws takes no more turns. What its earlier turns decided is stored and leaves;
+ * then it is forgotten, and loaded again from its records for the messages that wait.
  */
 import type { Bus } from "@hawser/bus";
 import { HawserError } from "@hawser/errors";
 import { ActiveActor } from "./active-actor.ts";
-import { decodeActorRecord, encodeActorRecord } from "./actor-record.ts";
+import { encodeActorRecord } from "./actor-record.ts";
 import type { ActorKey, Behaviour, StoredRecord } from "./behaviour.ts";
-import { RecordStore } from "./record-store.ts";
+import { Faults } from "./faults.ts";
+import { type LoadedRecord, loadRecord, OpenShard } from "./open-shard.ts";
+import { RecordStore, type RecordUpdate } from "./record-store.ts";
 
 export interface ActorHostOptions<S, M, E> {
   readonly bus: Bus;
@@ -22,10 +27,12 @@ export interface ActorHostOptions<S, M, E> {
   readonly mayServe: () => boolean;
   /** Another owner has written a record of this shard: read the shard records again. */
   readonly onStale?: (shard: number) => void;
-  /** Messages and gated effects an actor may hold. Default 256. */
+  /** Messages an actor may hold, and turns whose effects wait. Default 256. */
   readonly mailboxLimit?: number;
   /** Default 120 s. */
   readonly idleMs?: number;
+  /** How often idle actors are looked for. Default 5 s. */
+  readonly sweepMs?: number;
   readonly now?: () => number;
   readonly log?: { warn(fields: object, text: string): void };
 }
@@ -34,267 +41,261 @@ const MAILBOX_LIMIT = 256;
 const IDLE_MS = 120_000;
 const SWEEP_MS = 5_000;
 const CLOSE_TIMEOUT_MS = 2_000;
+const CLOSE_POLL_MS = 5;
 const LOAD_RETRY_MS = 100;
-const THROWS_LIMIT = 3;
-const THROWS_WINDOW_MS = 60_000;
-const QUARANTINE_MS = 30_000;
-
-interface OpenShard {
-  readonly epoch: number;
-  /** Tokens with records: an actor without one is created without asking the store. */
-  readonly stored: Set<string>;
-  /** What openShard read, until loadAll takes it. */
-  preloaded: Map<string, Loaded[]> | null;
-}
-
-interface Loaded {
-  readonly suffix: string;
-  readonly record: ReturnType<typeof decodeActorRecord>;
-  readonly revision: number;
-}
 
 export class ActorHost<S, M, E> {
   readonly #options: ActorHostOptions<S, M, E>;
   readonly #store: RecordStore;
   readonly #now: () => number;
-  readonly #shards = new Map<number, OpenShard>();
-  readonly #actors = new Map<string, ActiveActor<S, M, E>>();
-  readonly #throws = new Map<string, number[]>();
+  readonly #shards = new Map<number, OpenShard<S, M, E>>();
+  readonly #faults = new Faults();
   readonly #sweep: NodeJS.Timeout;
+  /** Actors whose records go out at the end of the tick. */
+  #toWrite: ActiveActor<S, M, E>[] = [];
 
   constructor(options: ActorHostOptions<S, M, E>) {
     this.#options = options;
     this.#store = new RecordStore(options.bus, options.bucket);
     this.#now = options.now ?? Date.now;
-    this.#sweep = setInterval(() => this.#passivate(), SWEEP_MS);
+    this.#sweep = setInterval(() => this.#passivate(), options.sweepMs ?? SWEEP_MS);
     this.#sweep.unref();
   }
 
-  /** Reads which actors of the shard have records. @throws when NATS is away */
+  /** Reads the records of the shard. @throws when NATS is away */
   async openShard(shard: number, epoch: number): Promise<void> {
-    const preloaded = new Map<string, Loaded[]>();
-    for (const { key, value, revision } of await this.#store.list(`${shard}.`)) {
-      const [, token = "", suffix = ""] = key.split(".");
-      const loaded = preloaded.get(token) ?? [];
-      loaded.push({ suffix, record: decodeActorRecord(value), revision });
-      preloaded.set(token, loaded);
-    }
-    this.#shards.set(shard, { epoch, stored: new Set(preloaded.keys()), preloaded });
+    this.#shards.get(shard)?.forget();
+    this.#shards.set(shard, new OpenShard(epoch, await this.#store.list(`${shard}.`)));
   }
 
   /** Activates every actor of the shard that has records. */
   async loadAll(shard: number): Promise<ActorKey[]> {
     const open = this.#shards.get(shard);
-    if (!open?.preloaded) return [];
+    if (!open) return [];
     const keys: ActorKey[] = [];
-    for (const [token, loaded] of open.preloaded) {
-      const { instance, clientId } = loaded[0]!.record;
-      const key: ActorKey = { instance, clientId, shard, token };
-      keys.push(key);
-      if (this.#actors.has(token)) continue;
-      const actor = new ActiveActor<S, M, E>(key, open.epoch, this.#now());
-      this.#actors.set(token, actor);
-      this.#activate(actor, loaded);
+    for (const [token, loaded] of open.takePreloaded()) {
+      const record = loaded.find((one) => one.record !== null)?.record;
+      if (!record) this.#options.log?.warn({ actors: this.#options.service, shard, token }, "records that cannot be read: left alone");
+      else keys.push({ instance: record.instance, clientId: record.clientId, shard, token });
+      if (record) this.#start(open, keys.at(-1)!, [], loaded);
     }
-    open.preloaded = null;
     return keys;
   }
 
-  /** What is being written is waited for, for at most 2 s; then the shard's actors are forgotten. */
+  /** What was accepted and what is being written is waited for, for at most 2 s; then the shard's actors are forgotten. */
   async closeShard(shard: number): Promise<void> {
+    const open = this.#shards.get(shard);
+    if (!open) return;
     const deadline = performance.now() + CLOSE_TIMEOUT_MS;
-    const pending = (): boolean => [...this.#actors.values()].some((actor) => actor.key.shard === shard && !actor.open);
-    while (pending() && performance.now() < deadline && this.#options.bus.connected) await new Promise((resolve) => setTimeout(resolve, 5));
-    for (const actor of [...this.#actors.values()]) if (actor.key.shard === shard) this.#drop(actor);
-    this.#shards.delete(shard);
+    while (open.busy && performance.now() < deadline && this.#options.bus.connected) await new Promise((resolve) => setTimeout(resolve, CLOSE_POLL_MS));
+    open.forget();
+    if (this.#shards.get(shard) === open) this.#shards.delete(shard);
   }
 
   stop(): void {
     clearInterval(this.#sweep);
-    for (const actor of [...this.#actors.values()]) this.#drop(actor);
+    for (const open of this.#shards.values()) open.forget();
+    this.#shards.clear();
   }
 
+  /** Actors in memory. */
   get active(): number {
-    return this.#actors.size;
+    let sum = 0;
+    for (const { actors } of this.#shards.values()) sum += actors.size;
+    return sum;
   }
 
+  /** Records written so far. */
   get writes(): number {
     return this.#store.writes;
   }
 
   /** The state of an actor that is in memory. Not to be changed. */
   peek(key: ActorKey): S | undefined {
-    return this.#actors.get(key.token)?.state ?? undefined;
+    const actor = this.#shards.get(key.shard)?.actors.get(key.token);
+    return actor === undefined || actor.failed ? undefined : (actor.state ?? undefined);
   }
 
-  /** @returns busy: its mailbox is full or it is in quarantine; fenced: not the owner now */
+  /** @returns busy: its mailbox is full, or it failed and is in quarantine; fenced: not the owner now */
   tell(key: ActorKey, message: M): "accepted" | "busy" | "fenced" {
     const open = this.#shards.get(key.shard);
     if (!open || open.epoch !== this.#options.epochOf(key.shard) || !this.#options.mayServe()) return "fenced";
-    let actor = this.#actors.get(key.token);
-    if (!actor) {
-      if (this.#quarantined(key.token)) return "busy";
-      actor = new ActiveActor<S, M, E>(key, open.epoch, this.#now());
-      this.#actors.set(key.token, actor);
-      const preloaded = open.preloaded?.get(key.token);
-      if (preloaded) this.#activate(actor, preloaded);
-      else if (open.stored.has(key.token)) void this.#load(actor);
-      else this.#activate(actor, []);
-    }
+    if (this.#faults.quarantined(key.token, this.#now())) return "busy";
+    const actor = open.actors.get(key.token) ?? this.#start(open, key, []);
+    if (actor.dropped) return "busy";
     if (actor.key.clientId !== key.clientId || actor.key.instance !== key.instance) {
       throw new HawserError("HAWSER_E_START", `${key.clientId} and ${actor.key.clientId} have the same token`);
     }
     const limit = this.#options.mailboxLimit ?? MAILBOX_LIMIT;
-    if (actor.mailbox.length >= limit || actor.gated.length >= limit) return "busy";
+    if (actor.mailbox.length >= limit || actor.gated >= limit) return "busy";
     actor.mailbox.push(message);
-    if (actor.state !== null) this.#run(actor);
+    this.#run(actor);
     return "accepted";
   }
 
+  /** @param loaded its records, when they are known */
+  #start(open: OpenShard<S, M, E>, key: ActorKey, mailbox: M[], loaded = open.preloaded(key.token)): ActiveActor<S, M, E> {
+    const actor = new ActiveActor<S, M, E>(key, open.epoch, this.#now(), mailbox);
+    open.actors.set(key.token, actor);
+    if (loaded) this.#activate(actor, loaded);
+    else void this.#load(actor);
+    return actor;
+  }
+
   async #load(actor: ActiveActor<S, M, E>): Promise<void> {
-    const { shard, token } = actor.key;
-    for (;;) {
+    while (!actor.dropped) {
+      const entries = await this.#store.list(`${actor.key.shard}.${actor.key.token}`).catch(() => null);
       if (actor.dropped) return;
-      try {
-        const loaded = (await this.#store.list(`${shard}.${token}`)).map(({ key, value, revision }) => ({
-          suffix: key.split(".")[2] ?? "",
-          record: decodeActorRecord(value),
-          revision,
-        }));
-        if (!actor.dropped) this.#activate(actor, loaded);
-        return;
-      } catch {
-        await new Promise((resolve) => setTimeout(resolve, LOAD_RETRY_MS));
-      }
+      if (entries !== null) return this.#activate(actor, entries.map(loadRecord));
+      await new Promise((resolve) => setTimeout(resolve, LOAD_RETRY_MS));
     }
   }
 
-  #activate(actor: ActiveActor<S, M, E>, loaded: readonly Loaded[]): void {
-    const foreign = loaded.find(({ record }) => record.clientId !== actor.key.clientId || record.instance !== actor.key.instance);
-    if (foreign) {
-      this.#options.log?.warn({ clientId: actor.key.clientId, other: foreign.record.clientId }, "two Client IDs share a token: refused");
-      return this.#drop(actor);
-    }
+  #activate(actor: ActiveActor<S, M, E>, loaded: readonly LoadedRecord[]): void {
+    const { key } = actor;
     const records: StoredRecord[] = [];
-    for (const { suffix, record, revision } of loaded) {
-      actor.revisions.set(suffix, revision);
-      records.push({ suffix, value: record.value });
-      // stamped with my epoch before anything leaves: an older owner's next write is refused
-      if (record.epoch !== actor.epoch) actor.collect([{ suffix, value: record.value }], []);
-    }
     try {
-      actor.state = this.#options.behaviour.create(actor.key, records);
+      for (const { suffix, record, revision } of loaded) {
+        if (record === null) throw new Error(`its record "${suffix}" cannot be read`);
+        if (record.clientId !== key.clientId || record.instance !== key.instance) throw new Error(`its token is also that of ${record.clientId}`);
+        actor.revisions.set(suffix, revision);
+        records.push({ suffix, value: record.value });
+      }
+      actor.state = this.#options.behaviour.create(key, records);
     } catch (error) {
       return this.#failed(actor, error);
     }
-    this.#flush(actor);
+    // stamped with my epoch before anything leaves: an older owner's next write is refused
+    const older = loaded.filter(({ record }) => record!.epoch !== actor.epoch);
+    if (older.length > 0) actor.collect(older.map(({ suffix, record }) => ({ suffix, value: record!.value })), []);
     this.#run(actor);
   }
 
+  /** Turns until the mailbox is empty. Called from within a turn or its effects, it leaves the rest to the caller's caller. */
   #run(actor: ActiveActor<S, M, E>): void {
-    if (actor.running) return;
-    actor.running = true;
+    if (actor.running || actor.state === null) return;
     const { behaviour } = this.#options;
-    try {
-      while (actor.mailbox.length > 0 && !actor.dropped) {
-        const now = this.#now();
-        actor.lastUsedMs = now;
-        const turn = behaviour.receive(actor.state!, actor.mailbox.shift()!, now);
-        if (turn.writes.length === 0 && actor.open) {
-          if (turn.effects.length > 0) behaviour.perform(turn.effects, actor.key);
-        } else {
-          actor.collect(turn.writes, turn.effects);
-          this.#flush(actor);
-        }
+    actor.running = true;
+    while (actor.mailbox.length > 0 && !actor.dropped && !actor.failed) {
+      actor.lastUsedMs = this.#now();
+      try {
+        const { writes, effects } = behaviour.receive(actor.state, actor.mailbox.shift()!, actor.lastUsedMs);
+        if (writes.length > 0 || !actor.open) actor.collect(writes, effects);
+        else if (effects.length > 0) this.#perform(actor, effects);
+      } catch (error) {
+        this.#failed(actor, error);
       }
+    }
+    actor.running = false;
+    this.#flush(actor);
+    this.#release(actor);
+  }
+
+  #perform(actor: ActiveActor<S, M, E>, effects: readonly E[]): void {
+    actor.performing = true;
+    try {
+      this.#options.behaviour.perform(effects, actor.key);
     } catch (error) {
       this.#failed(actor, error);
-    } finally {
-      actor.running = false;
     }
+    actor.performing = false;
+  }
+
+  /** Lets out what may leave. */
+  #release(actor: ActiveActor<S, M, E>): void {
+    if (actor.performing) return;
+    for (let effects = actor.takeEffects(); effects !== undefined && !actor.dropped; effects = actor.takeEffects()) this.#perform(actor, effects);
+    if (actor.failed && actor.settled) this.#restart(actor);
   }
 
   #flush(actor: ActiveActor<S, M, E>): void {
     if (actor.writing || !actor.dirty) return;
     actor.writing = true;
-    setImmediate(() => this.#writeBatch(actor));
+    this.#toWrite.push(actor);
+    if (this.#toWrite.length === 1) setImmediate(() => this.#writeAll());
   }
 
-  #writeBatch(actor: ActiveActor<S, M, E>): void {
-    if (actor.dropped) return;
-    const { writes, effects } = actor.takeBatch();
+  /** The records of all actors of a tick go out together. */
+  #writeAll(): void {
+    const actors = this.#toWrite;
+    this.#toWrite = [];
+    const updates: RecordUpdate[] = [];
+    for (const actor of actors) if (!actor.dropped) this.#write(actor, updates);
+    if (updates.length > 0) void this.#store.write(updates);
+  }
+
+  #write(actor: ActiveActor<S, M, E>, updates: RecordUpdate[]): void {
     const { shard, token } = actor.key;
-    let left = writes.size;
-    const open = this.#shards.get(shard);
+    const writes = actor.startBatch();
+    let left = 0;
     for (const [suffix, value] of writes) {
-      const known = actor.revisions.get(suffix) ?? 0;
-      if (value === null && known === 0) {
-        if (--left === 0) this.#written(actor, effects);
-        continue;
-      }
-      open?.stored.add(token);
-      this.#store.update({
+      const revision = actor.revisions.get(suffix) ?? 0;
+      if (value === null && revision === 0) continue;
+      left++;
+      updates.push({
         key: suffix === "" ? `${shard}.${token}` : `${shard}.${token}.${suffix}`,
         value: value === null ? null : encodeActorRecord(actor.key, actor.epoch, value),
-        revision: known,
+        revision,
         abandoned: () => actor.dropped,
-        done: (revision) => {
-          if (revision === null) return this.#stale(actor);
+        done: (stored) => {
+          if (stored === null) return this.#stale(actor);
           if (value === null) actor.revisions.delete(suffix);
-          else actor.revisions.set(suffix, revision);
-          if (--left === 0) this.#written(actor, effects);
+          else actor.revisions.set(suffix, stored);
+          if (--left === 0) this.#written(actor);
         },
       });
     }
+    if (left > 0) this.#shards.get(shard)?.stored.add(token);
+    else this.#written(actor);
   }
 
-  #written(actor: ActiveActor<S, M, E>, effects: readonly E[]): void {
-    actor.writing = false;
+  #written(actor: ActiveActor<S, M, E>): void {
+    actor.endBatch();
     if (actor.revisions.size === 0) this.#shards.get(actor.key.shard)?.stored.delete(actor.key.token);
-    try {
-      if (effects.length > 0) this.#options.behaviour.perform(effects, actor.key);
-      if (actor.dirty) this.#flush(actor);
-      else if (actor.gated.length > 0) this.#options.behaviour.perform(actor.takeBatch().effects, actor.key);
-    } catch (error) {
-      this.#failed(actor, error);
-    }
+    this.#flush(actor);
+    this.#release(actor);
   }
 
   #stale(actor: ActiveActor<S, M, E>): void {
-    if (actor.dropped) return;
-    this.#options.log?.warn({ actors: this.#options.service, clientId: actor.key.clientId, shard: actor.key.shard, epoch: actor.epoch }, "a record has another writer: actor dropped");
+    const { clientId, shard, token } = actor.key;
+    this.#options.log?.warn({ actors: this.#options.service, clientId, shard, epoch: actor.epoch }, "a record has another writer: actor dropped");
     this.#drop(actor);
-    this.#shards.get(actor.key.shard)?.stored.add(actor.key.token);
-    this.#options.onStale?.(actor.key.shard);
+    this.#shards.get(shard)?.stored.add(token);
+    this.#options.onStale?.(shard);
   }
 
   #failed(actor: ActiveActor<S, M, E>, error: unknown): void {
-    const { token, clientId } = actor.key;
-    this.#options.log?.warn({ actors: this.#options.service, clientId, err: error }, "actor failed: dropped, loaded again at its next message");
-    const now = this.#now();
-    this.#throws.set(token, [...(this.#throws.get(token) ?? []).filter((at) => now - at < THROWS_WINDOW_MS), now]);
-    this.#drop(actor);
+    this.#options.log?.warn({ actors: this.#options.service, clientId: actor.key.clientId, err: error }, "actor failed: loaded again");
+    this.#faults.add(actor.key.token, this.#now());
+    actor.failed = true;
+    if (actor.settled) this.#restart(actor);
   }
 
-  #quarantined(token: string): boolean {
-    const throws = this.#throws.get(token);
-    if (!throws || throws.length < THROWS_LIMIT) return false;
-    if (this.#now() - throws.at(-1)! < QUARANTINE_MS) return true;
-    this.#throws.delete(token);
-    return false;
+  #restart(actor: ActiveActor<S, M, E>): void {
+    if (actor.dropped) return;
+    this.#drop(actor);
+    const { key, mailbox } = actor;
+    const open = this.#shards.get(key.shard);
+    if (mailbox.length === 0 || open?.epoch !== actor.epoch) return;
+    if (!this.#faults.quarantined(key.token, this.#now())) return void this.#start(open, key, mailbox);
+    this.#options.log?.warn({ actors: this.#options.service, clientId: key.clientId, messages: mailbox.length }, "actor in quarantine: messages lost");
   }
 
   #drop(actor: ActiveActor<S, M, E>): void {
     actor.dropped = true;
-    if (this.#actors.get(actor.key.token) === actor) this.#actors.delete(actor.key.token);
+    const actors = this.#shards.get(actor.key.shard)?.actors;
+    if (actors?.get(actor.key.token) === actor) actors.delete(actor.key.token);
   }
 
   #passivate(): void {
     const now = this.#now();
     const idleMs = this.#options.idleMs ?? IDLE_MS;
-    for (const actor of [...this.#actors.values()]) {
-      if (actor.state === null || !actor.open || now - actor.lastUsedMs < idleMs) continue;
-      if (this.#options.behaviour.idle(actor.state, now)) this.#drop(actor);
+    this.#faults.sweep(now);
+    for (const { actors } of this.#shards.values()) {
+      for (const actor of actors.values()) {
+        if (actor.state === null || !actor.settled || now - actor.lastUsedMs < idleMs) continue;
+        if (this.#options.behaviour.idle(actor.state, now)) this.#drop(actor);
+      }
     }
   }
 }

@@ -1,9 +1,8 @@
 /**
- * The records of actors in one bucket. Writes of all actors of a tick go out together; each names
- * the revision it replaces. Whether a write without an answer was stored is found out by reading:
- * nothing is told until it is known.
+ * The records of actors in one bucket. Each write names the revision it replaces. Whether a write
+ * without an answer was stored is found out by reading: nothing is told until it is known.
  */
-import type { Bus, KvBucket, WriteResult } from "@hawser/bus";
+import { type Bus, BusError, type KvBucket, type KvEntry, type WriteResult } from "@hawser/bus";
 
 export interface RecordUpdate {
   readonly key: string;
@@ -17,37 +16,17 @@ export interface RecordUpdate {
 const RETRY_MS = 100;
 
 export class RecordStore {
-  readonly #kv: KvBucket;
   readonly #bus: Bus;
-  readonly #bucket: string;
-  #pending: RecordUpdate[] = [];
-  #scheduled = false;
+  readonly #kv: KvBucket;
   writes = 0;
 
   constructor(bus: Bus, bucket: string) {
     this.#bus = bus;
-    this.#bucket = bucket;
     this.#kv = bus.kv(bucket);
   }
 
-  async ensure(replicas: number): Promise<void> {
-    await this.#bus.ensureKv(this.#bucket, { replicas });
-  }
-
-  /** Goes out at the end of the tick. A key may be under way once. */
-  update(update: RecordUpdate): void {
-    this.#pending.push(update);
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    setImmediate(() => {
-      this.#scheduled = false;
-      const batch = this.#pending;
-      this.#pending = [];
-      void this.#write(batch);
-    });
-  }
-
-  async #write(batch: readonly RecordUpdate[]): Promise<void> {
+  /** A key may be under way once. Never rejects. */
+  async write(batch: readonly RecordUpdate[]): Promise<void> {
     this.writes += batch.length;
     let results: WriteResult[];
     try {
@@ -66,25 +45,43 @@ export class RecordStore {
     if (!update.abandoned()) update.done(revision);
   }
 
-  /** Refused or unanswered: what stands there decides. */
+  /** Refused or unanswered: what stands there decides. A value names its owner's epoch, so the same value is mine. */
   async #findOut(update: RecordUpdate): Promise<void> {
     while (!update.abandoned()) {
-      try {
-        const stored = await this.#kv.get(update.key);
-        const same = stored ? update.value !== null && stored.value.equals(update.value) : update.value === null;
-        if (same) return this.#finish(update, stored?.revision ?? 0);
-        if ((stored?.revision ?? 0) !== update.revision) return this.#finish(update, null);
-        const [again] = await this.#kv.updateAll([update]);
-        if (again?.kind === "ok") return this.#finish(update, again.revision);
-      } catch {
-        // NATS is away: the gate stays closed
-      }
+      const outcome = await this.#ask(update);
+      if (outcome !== undefined) return this.#finish(update, outcome);
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     }
   }
 
-  /** @param prefix `<shard>.` or `<shard>.<token>` */
-  async list(prefix: string): Promise<{ key: string; value: Buffer; revision: number }[]> {
-    return this.#kv.list(prefix);
+  /** @returns the revision, null = somebody else has written it, undefined = not known yet */
+  async #ask(update: RecordUpdate): Promise<number | null | undefined> {
+    try {
+      const stored = await this.#kv.get(update.key);
+      const same = stored ? update.value !== null && stored.value.equals(update.value) : update.value === null;
+      if (same) return stored?.revision ?? 0;
+      if ((stored?.revision ?? 0) !== update.revision) return null;
+      const [again] = await this.#kv.updateAll([update]);
+      return again?.kind === "ok" ? again.revision : undefined;
+    } catch {
+      return undefined; // NATS is away: the gate stays closed
+    }
+  }
+
+  /**
+   * @param prefix `<shard>.` or `<shard>.<token>`
+   * @throws when NATS is away or goes away meanwhile, at once: a reading that was cut off may not end for ten seconds
+   */
+  async list(prefix: string): Promise<KvEntry[]> {
+    if (!this.#bus.connected) throw new BusError("disconnected", prefix);
+    let stopListening = (): void => undefined;
+    const cut = new Promise<never>((_, reject) => {
+      stopListening = this.#bus.onStatus(() => reject(new BusError("disconnected", prefix)));
+    });
+    try {
+      return await Promise.race([this.#kv.list(prefix), cut]);
+    } finally {
+      stopListening();
+    }
   }
 }
