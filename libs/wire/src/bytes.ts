@@ -63,7 +63,8 @@ export class ByteWriter {
     const sizeBytes = Buffer.byteLength(value);
     if (sizeBytes > 0xff) throw new RangeError(`text of ${sizeBytes} bytes does not fit in 255`);
     this.u8(sizeBytes);
-    this.#buffer.write(value, this.#reserve(sizeBytes), "utf8");
+    const at = this.#reserve(sizeBytes);
+    this.#buffer.write(value, at, "utf8");
     return this;
   }
 
@@ -72,7 +73,8 @@ export class ByteWriter {
     const sizeBytes = Buffer.byteLength(value);
     if (sizeBytes > 0xffff) throw new RangeError(`text of ${sizeBytes} bytes does not fit in 65535`);
     this.u16(sizeBytes);
-    this.#buffer.write(value, this.#reserve(sizeBytes), "utf8");
+    const at = this.#reserve(sizeBytes);
+    this.#buffer.write(value, at, "utf8");
     return this;
   }
 

@@ -16,7 +16,7 @@
  *   [u16 + properties] MQTT 5 properties that are forwarded, as they stand on the wire
  *   payload            the rest
  */
-import { ByteReader, ByteWriter } from "./bytes.ts";
+import { ByteReader, ByteWriter, WireFormatError } from "./bytes.ts";
 import { TRACE_CONTEXT_BYTES } from "./trace-context.ts";
 import { FORMAT_VERSION, readFormatVersion } from "./version.ts";
 
@@ -74,6 +74,7 @@ export function decodeEnvelope(bytes: Uint8Array): Envelope {
   const reader = new ByteReader(bytes);
   readFormatVersion(reader, "envelope");
   const flags = reader.u8();
+  if ((flags & 3) === 3) throw new WireFormatError("envelope: QoS 3");
   const sequence = reader.u48();
   const publishedAtMs = reader.u48();
   const origin = reader.shortText();

@@ -134,8 +134,8 @@ function destinationSet(text: string): DestinationSet {
 
 function parseSet(text: string): [string, string[], number, string | null] {
   try {
-    const parsed: unknown = JSON.parse(text);
-    if (Array.isArray(parsed) && parsed.length === 4) return parsed as [string, string[], number, string | null];
+    const parsed = JSON.parse(text) as [string, string[], number, string | null];
+    if (Array.isArray(parsed) && typeof parsed[0] === "string" && Array.isArray(parsed[1])) return parsed;
   } catch {
     // told below
   }
