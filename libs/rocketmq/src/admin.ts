@@ -5,7 +5,9 @@
  *
  * A topic is there when the name server knows it: the broker tells it a moment after it has
  * answered, and a proxy that is asked in that moment remembers for 20 s that there is no such topic.
- * So topic() waits for the name server.
+ * So topic() waits for the name server. Topics are made one after the other, because the broker
+ * loses the news of one when several are made at the same time (until it tells everything again,
+ * every 30 s); what the name server still does not know after a second is made again.
  */
 import { HawserError } from "@hawser/errors";
 import type { RocketMqCredentials } from "./metadata.ts";
@@ -38,13 +40,15 @@ export interface GroupOptions {
 /** Request codes: org.apache.rocketmq.remoting.protocol.RequestCode. */
 const codes = { updateTopic: 17, topics: 21, brokerConfig: 26, routeOfTopic: 105, updateGroup: 200, updateBrokerConfig: 25, groups: 201, deleteGroup: 207, deleteTopic: 215 } as const;
 const READ_AND_WRITE = "6";
-const ROUTE_WAIT_MS = 5000;
+const ROUTE_WAIT_MS = 1000;
+const ROUTE_ATTEMPTS = 10;
 const ROUTE_POLL_MS = 20;
 
 export class RocketMqAdmin {
   readonly #connection: RemotingConnection;
   readonly #credentials: RocketMqCredentials | undefined;
   #namesrv: Promise<RemotingConnection> | undefined;
+  #last: Promise<void> = Promise.resolve();
 
   private constructor(connection: RemotingConnection, credentials: RocketMqCredentials | undefined) {
     this.#connection = connection;
@@ -56,29 +60,39 @@ export class RocketMqAdmin {
     return new RocketMqAdmin(await RemotingConnection.open(broker, credentials), credentials);
   }
 
-  /** Creates the topic or changes it. @throws HawserError HAWSER_E_ROCKETMQ_REFUSED, HAWSER_E_ROCKETMQ_AWAY */
-  async topic(name: string, type: TopicType = "NORMAL", queues = 4): Promise<void> {
-    await this.#call(`topic ${name}`, codes.updateTopic, {
-      topic: name,
-      defaultTopic: "TBW102",
-      readQueueNums: String(queues),
-      writeQueueNums: String(queues),
-      perm: READ_AND_WRITE,
-      topicFilterType: "SINGLE_TAG",
-      topicSysFlag: "0",
-      order: "false",
-      attributes: `+message.type=${type}`,
-    });
-    await this.#untilRouted(name);
+  /** Creates the topic or changes it. @throws HawserError HAWSER_E_ROCKETMQ_REFUSED, HAWSER_E_ROCKETMQ_AWAY, HAWSER_E_ROCKETMQ_TOPIC */
+  topic(name: string, type: TopicType = "NORMAL", queues = 4): Promise<void> {
+    const made = this.#last.then(() => this.#makeTopic(name, type, queues));
+    this.#last = made.catch(() => {});
+    return made;
   }
 
-  async #untilRouted(topic: string): Promise<void> {
+  async #makeTopic(name: string, type: TopicType, queues: number): Promise<void> {
+    for (let attempt = 1; attempt <= ROUTE_ATTEMPTS; attempt++) {
+      await this.#call(`topic ${name}`, codes.updateTopic, {
+        topic: name,
+        defaultTopic: "TBW102",
+        readQueueNums: String(queues),
+        writeQueueNums: String(queues),
+        perm: READ_AND_WRITE,
+        topicFilterType: "SINGLE_TAG",
+        topicSysFlag: "0",
+        order: "false",
+        attributes: `+message.type=${type}`,
+      });
+      if (await this.#isRouted(name)) return;
+    }
+    throw new HawserError("HAWSER_E_ROCKETMQ_TOPIC", `topic ${name}: the name server does not know it`);
+  }
+
+  async #isRouted(topic: string): Promise<boolean> {
     const namesrv = await (this.#namesrv ??= this.#openNamesrv());
     const deadline = Date.now() + ROUTE_WAIT_MS;
     while ((await namesrv.call(codes.routeOfTopic, { topic })).code !== 0) {
-      if (Date.now() > deadline) throw new HawserError("HAWSER_E_ROCKETMQ_TOPIC", `topic ${topic}: the name server does not know it`);
+      if (Date.now() > deadline) return false;
       await new Promise((resolve) => setTimeout(resolve, ROUTE_POLL_MS));
     }
+    return true;
   }
 
   /** The broker's own idea of where it is. */
