@@ -60,7 +60,7 @@ async function play(data: string, ending: (() => Promise<unknown>)[], signal: Ab
   progress("an object store with this repository in it");
   const s3 = await startS3({ bucket: BUCKET, from: ROOT });
   ending.push(() => s3.stop());
-  const settings = [`telemetry.otlpEndpoint=${sink.url}`, "telemetry.sampleRatio=1"].map(parseSetting);
+  const settings = [`telemetry.otlpEndpoint=${sink.url}`, "telemetry.sampleRatio=1", "csg.presenceGraceMs=1000"].map(parseSetting);
   const stack = await Stack.start({ data, counts: COUNTS, rocketmq: { kind: "real" }, plain: false, settings, throwAway: true, progress }, signal);
   ending.push(() => stack.stop());
   const { state } = stack;
