@@ -4,10 +4,10 @@
  * requests cost no promise and no timer, and JetStream's answers are one of three kinds.
  */
 import { headers as newHeaders, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node";
-import { jetstream, type JetStreamClient, type JetStreamManager, type StreamConfig, type StreamInfo } from "@nats-io/jetstream";
+import { jetstream, type JetStreamClient, type JetStreamManager, type StreamInfo } from "@nats-io/jetstream";
 import { parsePubAck, type AppendResult } from "./append-result.ts";
 import { BusError } from "./bus-error.ts";
-import { ensureStream } from "./ensure-stream.ts";
+import { ensureStream, type StreamSettings } from "./ensure-stream.ts";
 import { KvBucket, kvStreamConfig, type KvOptions } from "./kv-bucket.ts";
 import { openConnection } from "./open-connection.ts";
 import { ReceivedMessage, type BusMessage } from "./received-message.ts";
@@ -203,7 +203,7 @@ export class Bus {
   }
 
   /** Creates the stream unless it exists, and checks what the server made of it. @throws HawserError HAWSER_E_STREAM_MISMATCH */
-  ensureStream(config: Partial<StreamConfig> & { name: string }): Promise<StreamInfo> {
+  ensureStream(config: StreamSettings): Promise<StreamInfo> {
     return ensureStream(this.jsm, config);
   }
 

@@ -1,7 +1,15 @@
 import type { JetStreamManager, StreamConfig, StreamInfo } from "@nats-io/jetstream";
 import { HawserError } from "@hawser/errors";
 
-type WantedConfig = Partial<StreamConfig> & { name: string };
+type Policies = "retention" | "storage" | "discard";
+
+/** A stream's configuration, with policies as the words NATS uses. */
+export interface StreamSettings extends Partial<Omit<StreamConfig, "name" | Policies>> {
+  readonly name: string;
+  readonly retention?: `${StreamConfig["retention"]}`;
+  readonly storage?: `${StreamConfig["storage"]}`;
+  readonly discard?: `${StreamConfig["discard"]}`;
+}
 
 const STREAM_NAME_IN_USE = 10_058;
 const NOT_FOUND = 10_059;
@@ -28,7 +36,7 @@ const ADJUSTED = ["allow_atomic", "allow_msg_ttl", "duplicate_window", "max_byte
  * and compares what the server made of it.
  * @throws HawserError HAWSER_E_STREAM_MISMATCH
  */
-export async function ensureStream(jsm: JetStreamManager, config: WantedConfig): Promise<StreamInfo> {
+export async function ensureStream(jsm: JetStreamManager, config: StreamSettings): Promise<StreamInfo> {
   let info = (await existing(jsm, config.name)) ?? (await create(jsm, config));
   if (ADJUSTED.some((key) => differs(config, info, key))) {
     const changes = Object.fromEntries(ADJUSTED.filter((key) => differs(config, info, key)).map((key) => [key, config[key]]));
@@ -43,7 +51,7 @@ export async function ensureStream(jsm: JetStreamManager, config: WantedConfig):
   return info;
 }
 
-function differs(config: WantedConfig, { config: actual }: StreamInfo, key: (typeof CHECKED)[number]): boolean {
+function differs(config: StreamSettings, { config: actual }: StreamInfo, key: (typeof CHECKED)[number]): boolean {
   const wanted = config[key];
   return wanted !== undefined && wanted !== (actual[key] ?? (typeof wanted === "boolean" ? false : 0));
 }
@@ -61,9 +69,9 @@ async function existing(jsm: JetStreamManager, name: string): Promise<StreamInfo
   }
 }
 
-async function create(jsm: JetStreamManager, config: WantedConfig): Promise<StreamInfo> {
+async function create(jsm: JetStreamManager, config: StreamSettings): Promise<StreamInfo> {
   try {
-    return await jsm.streams.add(config);
+    return await jsm.streams.add(config as Partial<StreamConfig> & { name: string });
   } catch (error) {
     if (codeOf(error) !== STREAM_NAME_IN_USE) throw error;
     return jsm.streams.info(config.name);

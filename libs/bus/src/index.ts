@@ -8,5 +8,7 @@ export { Bus, type AppendOptions, type BusOptions, type Subscription } from "./b
 export { KvBucket, type KvEntry, type KvOptions, type KvWrite, type WriteResult } from "./kv-bucket.ts";
 export type { KvChange } from "./kv-read.ts";
 export { KvWatch } from "./kv-watch.ts";
+export type { StreamSettings } from "./ensure-stream.ts";
 export type { BusMessage } from "./received-message.ts";
 export type { RequestDone } from "./request-mux.ts";
+export { StreamReader, type StreamReaderOptions } from "./stream-reader.ts";

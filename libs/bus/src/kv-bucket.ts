@@ -4,9 +4,9 @@
  * (`allow_direct` is off), and many writes can be one atomic batch.
  */
 import { randomUUID } from "node:crypto";
-import { RetentionPolicy, DiscardPolicy, StorageType, type StreamConfig } from "@nats-io/jetstream";
 import type { AppendResult } from "./append-result.ts";
 import type { Bus } from "./bus.ts";
+import type { StreamSettings } from "./ensure-stream.ts";
 import { readBucket, type KvChange } from "./kv-read.ts";
 import { KvWatch } from "./kv-watch.ts";
 
@@ -48,13 +48,13 @@ const READ_TIMEOUT_MS = 5_000;
 const NO_MESSAGE = '"err_code":10037';
 const EMPTY = Buffer.alloc(0);
 
-export function kvStreamConfig(bucket: string, options: KvOptions): Partial<StreamConfig> & { name: string } {
+export function kvStreamConfig(bucket: string, options: KvOptions): StreamSettings {
   return {
     name: `KV_${bucket}`,
     subjects: [`$KV.${bucket}.>`],
-    retention: RetentionPolicy.Limits,
-    storage: StorageType.File,
-    discard: DiscardPolicy.New,
+    retention: "limits",
+    storage: "file",
+    discard: "new",
     num_replicas: options.replicas ?? 1,
     max_msgs_per_subject: options.history ?? 1,
     allow_rollup_hdrs: true,
@@ -62,7 +62,7 @@ export function kvStreamConfig(bucket: string, options: KvOptions): Partial<Stre
     allow_direct: false,
     allow_atomic: true,
     allow_msg_ttl: true,
-  } as Partial<StreamConfig> & { name: string };
+  };
 }
 
 export class KvBucket {

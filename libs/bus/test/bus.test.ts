@@ -76,7 +76,7 @@ describe("requests", () => {
 
 describe("appends", () => {
   it("are stored with a sequence, refused for certain when the stream is full, unknown without a stream", async () => {
-    await bus.ensureStream({ name: "SMALL", subjects: ["small"], discard: "new", max_msgs: 2 } as never);
+    await bus.ensureStream({ name: "SMALL", subjects: ["small"], discard: "new", max_msgs: 2 });
     expect(await append("small", "1")).toEqual({ kind: "stored", sequence: 1 });
     expect(await append("small", "2")).toEqual({ kind: "stored", sequence: 2 });
     expect(await append("small", "3")).toMatchObject({ kind: "refused", code: 10_077 });
@@ -104,8 +104,8 @@ describe("appends", () => {
 
 describe("a stream", () => {
   it("that exists with another meaning is refused, and one of another size is adjusted", async () => {
-    await bus.ensureStream({ name: "SIZE", subjects: ["size"], storage: "file", max_bytes: 10_000 } as never);
-    await expect(bus.ensureStream({ name: "SIZE", subjects: ["size"], storage: "memory" } as never)).rejects.toMatchObject({
+    await bus.ensureStream({ name: "SIZE", subjects: ["size"], storage: "file", max_bytes: 10_000 });
+    await expect(bus.ensureStream({ name: "SIZE", subjects: ["size"], storage: "memory" })).rejects.toMatchObject({
       code: "HAWSER_E_STREAM_MISMATCH",
       message: "stream SIZE: storage is file, memory is needed",
     });

@@ -1,4 +1,3 @@
-import { DiscardPolicy, RetentionPolicy, StorageType } from "@nats-io/jetstream";
 import type { Bus } from "@hawser/bus";
 import { buckets, streams, subjects } from "@hawser/wire";
 import { MESSAGE_ID_WINDOW_MS } from "./message-id.ts";
@@ -17,9 +16,9 @@ export async function ensureLog(bus: Bus, config: LogConfig): Promise<void> {
     await bus.ensureStream({
       name: streams.log(partition),
       subjects: [subjects.log(partition)],
-      retention: RetentionPolicy.Limits,
-      storage: StorageType.File,
-      discard: DiscardPolicy.New,
+      retention: "limits",
+      storage: "file",
+      discard: "new",
       max_bytes: config.maxBytes,
       max_age: 0,
       duplicate_window: MESSAGE_ID_WINDOW_MS * 1_000_000,

@@ -7,11 +7,10 @@
  * A gap whose origin is dead is voided: a void entry for each missing number is appended. Records and
  * void of a number exclude each other (message-id.ts), so this is safe even when the origin lives.
  */
-import type { Bus } from "@hawser/bus";
+import { StreamReader, type Bus } from "@hawser/bus";
 import { decodeLogEntry, encodeVoidEntry, FORMAT_VERSION, streams, subjects, type LogEntry } from "@hawser/wire";
 import { CursorRecord } from "./cursor-record.ts";
 import { DoneTracker } from "./done-tracker.ts";
-import { LogReader } from "./log-reader.ts";
 import { messageId } from "./message-id.ts";
 import { SequenceGate } from "./sequence-gate.ts";
 
@@ -51,7 +50,7 @@ interface Passed {
 export class LogConsumer {
   readonly #options: LogConsumerOptions;
   readonly #record: CursorRecord;
-  readonly #reader: LogReader;
+  readonly #reader: StreamReader;
   #gate = new SequenceGate<Held>(this.#sink());
   #tracker = new DoneTracker(0, {});
   /** Handed on and not done, by log sequence. */
@@ -68,7 +67,7 @@ export class LogConsumer {
     this.#options = options;
     const { bus, name, partition, epoch } = options;
     this.#record = new CursorRecord(bus, name, partition, epoch);
-    this.#reader = new LogReader({
+    this.#reader = new StreamReader({
       bus,
       stream: streams.log(partition),
       maxInFlight: options.maxUnfinishedEntries ?? MAX_UNFINISHED,

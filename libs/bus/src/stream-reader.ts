@@ -5,9 +5,10 @@
  */
 import { AckPolicy, DeliverPolicy, type ConsumerMessages } from "@nats-io/jetstream";
 import { nanos } from "@nats-io/transport-node";
-import type { Bus } from "@hawser/bus";
+import type { Bus } from "./bus.ts";
+import { asBuffer } from "./received-message.ts";
 
-export interface LogReaderOptions {
+export interface StreamReaderOptions {
   readonly bus: Bus;
   readonly stream: string;
   /** Messages on their way at a time. */
@@ -24,8 +25,8 @@ const RETRY_MAX_MS = 2_000;
 const WATCHDOG_MS = 2_000;
 const BROKEN = new Set(["heartbeats_missed", "consumer_not_found", "consumer_deleted", "stream_not_found"]);
 
-export class LogReader {
-  readonly #options: LogReaderOptions;
+export class StreamReader {
+  readonly #options: StreamReaderOptions;
   #running = false;
   #paused = false;
   #generation = 0;
@@ -40,7 +41,7 @@ export class LogReader {
   /** Last sequence of the stream, as far as known. */
   lastKnown = 0;
 
-  constructor(options: LogReaderOptions) {
+  constructor(options: StreamReaderOptions) {
     this.#options = options;
   }
 
@@ -138,8 +139,7 @@ export class LogReader {
         const { info: at } = message;
         if (at.deliverySequence !== ++delivered) throw new Error("a message was lost on the way");
         this.lastKnown = Math.max(this.lastKnown, message.seq + at.pending);
-        const { data } = message;
-        onMessage(message.seq, Buffer.from(data.buffer, data.byteOffset, data.byteLength));
+        onMessage(message.seq, asBuffer(message.data));
         this.lastRead = message.seq;
         this.#failures = 0;
       }
