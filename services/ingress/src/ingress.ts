@@ -2,11 +2,9 @@
  * The ingress: sockets and MQTT on one side, owners, log and live subjects on the other. What a
  * connection does is in the paths (connect, publish, subscribe); this class wires them.
  */
-import type { Bus } from "@hawser/bus";
-import type { CatalogReader } from "@hawser/catalog";
-import type { Config } from "@hawser/config";
 import { LogWriter } from "@hawser/log";
 import { closeReasonOf, MqttAcceptor, type ConnectionHandler, type MqttConnection } from "@hawser/mqtt";
+import type { RunningService, ServiceParts } from "@hawser/service";
 import { MemberBoard, ShardCaller, ShardDirectory } from "@hawser/shards";
 import { counter, metricNames, type Logger } from "@hawser/telemetry";
 import { services, subjects } from "@hawser/wire";
@@ -22,19 +20,11 @@ import { PublishPath } from "./publish-path.ts";
 import { SessionLink } from "./session-link.ts";
 import { SubscribePath } from "./subscribe-path.ts";
 
-export interface IngressParts {
-  readonly bus: Bus;
-  readonly catalog: CatalogReader;
-  readonly member: string;
-  readonly config: Config;
-  readonly logger: Logger;
-}
-
 const PAUSE_CHECK_MS = 500;
 const DRAIN_TIMEOUT_MS = 5_000;
 
-export class Ingress implements ConnectionHandler {
-  readonly #parts: IngressParts;
+export class Ingress implements ConnectionHandler, RunningService {
+  readonly #parts: ServiceParts;
   readonly board: MemberBoard;
   readonly #telemetry: IngressTelemetry;
   readonly #log: LogWriter;
@@ -50,7 +40,7 @@ export class Ingress implements ConnectionHandler {
   #listeners: Listener[] = [];
   #ports: { tcp: number; tls: number } = { tcp: 0, tls: 0 };
 
-  constructor(parts: IngressParts) {
+  constructor(parts: ServiceParts) {
     this.#parts = parts;
     const { bus, catalog, member, config, logger } = parts;
     const { shards, partitions } = config.layout;
@@ -107,8 +97,8 @@ export class Ingress implements ConnectionHandler {
     });
   }
 
-  /** @throws HawserError when a port is taken or the TLS files cannot be read */
-  async start(): Promise<void> {
+  /** @returns the ports it listens on @throws HawserError when a port is taken or the TLS files cannot be read */
+  async start(): Promise<object> {
     const { config, catalog, bus } = this.#parts;
     this.board.start();
     for (const directory of this.#directories) await directory.start();
@@ -139,9 +129,6 @@ export class Ingress implements ConnectionHandler {
     );
     this.board.setVersion("catalog", catalog.version);
     this.board.setState("ready");
-  }
-
-  get ports(): { readonly tcp: number; readonly tls: number } {
     return this.#ports;
   }
 

@@ -19,7 +19,7 @@ export interface SessionMemberParts {
 export interface SessionMember {
   readonly service: SessionService;
   readonly board: MemberBoard;
-  start(): Promise<void>;
+  start(): Promise<object>;
   /** Hands every shard over and leaves. */
   stop(): Promise<void>;
   /** Null when it can serve. */
@@ -85,6 +85,7 @@ export function createSession({ bus, catalog, member, config, logger }: SessionM
       board.setState("ready");
       board.setVersion("catalog", catalog.version);
       catalog.onChange(() => board.setVersion("catalog", catalog.version));
+      return {};
     },
     async stop() {
       board.setState("draining");
