@@ -3,7 +3,7 @@
  * was given, and answers. The rules are in gateway-machine.ts; this is the shell around it.
  */
 import { randomUUID } from "node:crypto";
-import { type CommandError, commandError, type Method, newUuidV7, parseDownlink, type UplinkMessage } from "@hawser/csg-protocol";
+import { type CommandError, commandError, type DownlinkMessage, type Method, newUuidV7, parseDownlink, type UplinkMessage } from "@hawser/csg-protocol";
 import { attributes, failSpan, type Span, spanContextBytes, SpanKind, spanName, spanNames, startEdgeSpan, startSpan, traceparentOf } from "@hawser/telemetry";
 import { CommandFailed } from "./command-failed.ts";
 import { GatewayMachine } from "./gateway-machine.ts";
@@ -108,7 +108,7 @@ export class GatewayClient {
         this.#log("warn", "not connected", { reason });
         runner.tell({ kind: "disconnected" });
       },
-      onMessage: (topic, payload) => this.#message(topic, payload),
+      onMessage: (topic, payload, traceparent) => this.#message(topic, payload, traceparent),
     });
     this.#link.start();
     this.#ticker = setInterval(() => runner.tell({ kind: "tick" }), TICK_MS);
@@ -133,10 +133,10 @@ export class GatewayClient {
     this.#options.log?.(level, message, details);
   }
 
-  #message(topic: string, payload: Buffer): void {
+  #message(topic: string, payload: Buffer, traceparent: string): void {
     if (topic !== this.#downTopic) return;
     const parsed = parseDownlink(payload);
-    if (parsed.ok) this.#runner?.tell({ kind: "down", message: parsed.value });
+    if (parsed.ok) this.#runner?.tell({ kind: "down", message: continuing(parsed.value, traceparent) });
     else this.#log("warn", "a message down makes no sense", { problem: parsed.problem });
   }
 
@@ -202,6 +202,12 @@ export class GatewayClient {
     else span?.end();
     this.#runner?.tell({ kind: "finished", id, outcome });
   }
+}
+
+/** The context next to the message is the hop before; the one within it, which 3.1.1 has alone, is where the command was sent. */
+function continuing(message: DownlinkMessage, traceparent: string): DownlinkMessage {
+  const sameTrace = "traceparent" in message && message.traceparent?.slice(3, 35) === traceparent.slice(3, 35);
+  return sameTrace ? ({ ...message, traceparent } as DownlinkMessage) : message;
 }
 
 /** Milliseconds since the epoch that never jump: the wall clock at the start, then the monotonic one. */

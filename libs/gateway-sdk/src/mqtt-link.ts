@@ -23,7 +23,8 @@ export interface LinkOptions {
 export interface LinkEvents {
   readonly onUp: () => void;
   readonly onDown: (reason: string) => void;
-  readonly onMessage: (topic: string, payload: Buffer) => void;
+  /** @param traceparent of the MQTT 5 user properties, empty when there is none */
+  readonly onMessage: (topic: string, payload: Buffer, traceparent: string) => void;
 }
 
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -64,7 +65,7 @@ export class MqttLink {
       this.#up = true;
       events.onUp();
     });
-    this.#client.on("message", (topic, payload) => events.onMessage(topic, payload));
+    this.#client.on("message", (topic, payload, packet) => events.onMessage(topic, payload, traceparentIn(packet.properties?.userProperties)));
     this.#client.on("error", (error) => {
       this.#lastError = error.message || ((error as NodeJS.ErrnoException).code ?? "error");
     });
@@ -114,6 +115,11 @@ export class MqttLink {
       if (!this.#stopping) this.#client.reconnect();
     }, pauseMs);
   }
+}
+
+function traceparentIn(properties: Readonly<Record<string, string | string[]>> | undefined): string {
+  const value = properties?.["traceparent"];
+  return (Array.isArray(value) ? value.at(-1) : value) ?? "";
 }
 
 function ignore(): void {
