@@ -11,6 +11,8 @@ import { asBuffer } from "./received-message.ts";
 export interface StreamReaderOptions {
   readonly bus: Bus;
   readonly stream: string;
+  /** Only messages of this subject. */
+  readonly subject?: string;
   /** Messages on their way at a time. */
   readonly maxInFlight: number;
   /** Each message once, in order. An exception stops reading there; the message comes again. */
@@ -113,11 +115,12 @@ export class StreamReader {
   }
 
   async #read(generation: number): Promise<void> {
-    const { bus, stream, maxInFlight, onMessage } = this.#options;
+    const { bus, stream, subject, maxInFlight, onMessage } = this.#options;
     const info = await bus.jsm.consumers.add(stream, {
       ack_policy: AckPolicy.None,
       deliver_policy: DeliverPolicy.StartSequence,
       opt_start_seq: this.lastRead + 1,
+      ...(subject === undefined ? {} : { filter_subject: subject }),
       inactive_threshold: nanos(INACTIVE_MS),
       mem_storage: true,
       num_replicas: 1,
@@ -157,13 +160,20 @@ export class StreamReader {
     }
   }
 
+  /** Sequence of the newest message there is for this reader. */
+  async #newest(): Promise<number> {
+    const { bus, stream, subject } = this.#options;
+    if (subject === undefined) return (await this.bounds()).last;
+    return (await bus.jsm.streams.getMessage(stream, { last_by_subj: subject }))?.seq ?? 0;
+  }
+
   /** Asks the stream when nothing has come for a while. */
   async #watchSilence(): Promise<void> {
     const before = this.lastRead;
     const generation = this.#generation;
     if (this.#paused || !this.#options.bus.connected) return;
     try {
-      const { last } = await this.bounds();
+      const last = await this.#newest();
       if (last <= before) return;
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS).unref());
       if (this.#running && !this.#paused && generation === this.#generation && this.lastRead === before) this.#restart();

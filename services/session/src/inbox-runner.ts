@@ -8,12 +8,11 @@
  * anything. A checkpoint that would not fit into one record is not written: what was acknowledged
  * since the last one is delivered again after a crash, and nothing is purged, until it fits.
  */
-import type { Bus, KvBucket } from "@hawser/bus";
+import { type Bus, type KvBucket, StreamReader } from "@hawser/bus";
 import { decodeCheckpoint, type InboxLimits, type ReceiptRequest, ShardInbox } from "@hawser/inbox";
 import { errorLine } from "@hawser/errors";
 import type { Logger } from "@hawser/telemetry";
 import { decodeInboxEntry, streams, subjects, type Envelope } from "@hawser/wire";
-import { DeliverPolicy, type ConsumerMessages, type JsMsg } from "@nats-io/jetstream";
 import type { IngressOrders } from "./ingress-orders.ts";
 
 export interface InboxRunnerParts {
@@ -31,9 +30,7 @@ export interface InboxRunnerParts {
 }
 
 const RETRY_MS = 250;
-/** A pull is renewed this often; a reader that hears nothing for two heartbeats begins again. */
-const PULL_MS = 10_000;
-const HEARTBEAT_MS = 1_000;
+const READ_AHEAD_ENTRIES = 100;
 /** Between two checkpoints; a large one waits longer, a second per megabyte. */
 const CHECKPOINT_MIN_MS = 90;
 const CHECKPOINT_BYTES_PER_MS = 1000;
@@ -43,9 +40,7 @@ const CHECKPOINT_MAX_BYTES = 1_000_000;
 export class InboxRunner {
   readonly inbox: ShardInbox;
   readonly #parts: InboxRunnerParts;
-  #messages: ConsumerMessages | null = null;
-  /** Which reading counts: an older one's messages are ignored. */
-  #turn = 0;
+  readonly #reader: StreamReader;
   #stalled = false;
   #revision = 0;
   #writing: Promise<void> | null = null;
@@ -60,6 +55,14 @@ export class InboxRunner {
   constructor(parts: InboxRunnerParts) {
     this.#parts = parts;
     this.inbox = new ShardInbox(parts.limits);
+    this.#reader = new StreamReader({
+      bus: parts.bus,
+      stream: streams.inbox,
+      subject: subjects.inbox(parts.shard),
+      maxInFlight: READ_AHEAD_ENTRIES,
+      onMessage: (sequence, data) => this.#take(sequence, data),
+      onProblem: (problem) => parts.logger.warn({ shard: parts.shard, problem }, "reading the inbox was interrupted"),
+    });
   }
 
   /** Takes the checkpoint over; every stored session of the shard is open. @throws when NATS is away or another owner was faster */
@@ -103,51 +106,28 @@ export class InboxRunner {
   /** Begins, or begins again, to read behind what is taken. */
   read(): void {
     if (this.#stopped) return;
-    const turn = ++this.#turn;
     this.#stalled = false;
-    this.#messages?.stop();
-    this.#messages = null;
-    void this.#consume(turn);
+    this.#reader.stop();
+    this.#reader.start(this.inbox.readSequence + 1);
   }
 
-  async #consume(turn: number): Promise<void> {
-    const { bus, shard, logger } = this.#parts;
+  #take(sequence: number, data: Buffer): void {
+    if (this.#stopped || this.#stalled) return;
     try {
-      const consumer = await bus.js.consumers.get(streams.inbox, {
-        filter_subjects: [subjects.inbox(shard)],
-        deliver_policy: DeliverPolicy.StartSequence,
-        opt_start_seq: this.inbox.readSequence + 1,
-      });
-      if (turn !== this.#turn || this.#stopped) return;
-      const messages = await consumer.consume({ callback: (message) => this.#take(message, turn), max_messages: 100, expires: PULL_MS, idle_heartbeat: HEARTBEAT_MS });
-      if (turn !== this.#turn || this.#stopped) return messages.stop();
-      this.#messages = messages;
-      await messages.closed();
-    } catch (error) {
-      if (!this.#stopped) logger.warn({ shard, reason: errorLine(error) }, "reading the inbox was interrupted");
-    }
-    if (turn === this.#turn && !this.#stopped) setTimeout(() => turn === this.#turn && this.read(), RETRY_MS).unref();
-  }
-
-  #take(message: JsMsg, turn: number): void {
-    if (turn !== this.#turn || this.#stopped) return;
-    try {
-      const entry = decodeInboxEntry(message.data);
+      const entry = decodeInboxEntry(data);
       if (!this.inbox.canTake(entry.messages.length)) return this.#stall();
-      this.inbox.take(entry, message.seq, this.#parts.receiptOf);
+      this.inbox.take(entry, sequence, this.#parts.receiptOf);
     } catch (error) {
-      this.#parts.logger.error({ shard: this.#parts.shard, sequence: message.seq, reason: errorLine(error) }, "inbox entry cannot be read, skipped");
-      this.inbox.take({ partition: 0, logSequence: 0, messages: [] }, message.seq);
+      this.#parts.logger.error({ shard: this.#parts.shard, sequence, reason: errorLine(error) }, "inbox entry cannot be read, skipped");
+      this.inbox.take({ partition: 0, logSequence: 0, messages: [] }, sequence);
     }
     this.pump();
   }
 
   /** Positions have run out: goes on when the next checkpoint is safe. */
   #stall(): void {
-    this.#turn++;
     this.#stalled = true;
-    this.#messages?.stop();
-    this.#messages = null;
+    this.#reader.stop();
     this.inbox.dirty = true;
   }
 
@@ -232,8 +212,7 @@ export class InboxRunner {
 
   /** @param orderly write the last checkpoint; false when the shard is somebody else's already */
   async stop(orderly: boolean): Promise<void> {
-    this.#turn++;
-    this.#messages?.stop();
+    this.#reader.stop();
     if (orderly && !this.#stopped) {
       await this.#writing;
       await this.checkpoint(true);
