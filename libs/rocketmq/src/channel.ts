@@ -16,6 +16,7 @@ import {
   credentials as grpcCredentials,
   type Metadata,
   type ServiceError,
+  status,
 } from "@grpc/grpc-js";
 import { requestMetadata, type RocketMqCredentials } from "./metadata.ts";
 
@@ -27,7 +28,9 @@ export interface RocketMqEndpoint {
   readonly tls?: { readonly ca: Buffer | null } | undefined;
 }
 
-export type RpcDone = (error: ServiceError | null, response: Buffer) => void;
+/** Why a call has no answer. */
+export type RpcError = Pick<ServiceError, "code" | "details" | "message">;
+export type RpcDone = (error: RpcError | null, response: Buffer) => void;
 
 const SERVICE = "/apache.rocketmq.v2.MessagingService/";
 const OPTIONS = {
@@ -39,6 +42,7 @@ const OPTIONS = {
   "grpc.keepalive_timeout_ms": 2000,
 };
 const EMPTY = Buffer.alloc(0);
+const CLOSED: RpcError = { code: status.CANCELLED, details: "the channel is closed", message: "the channel is closed" };
 const asIs = (bytes: Buffer): Buffer => bytes;
 
 export class RocketMqChannel {
@@ -61,6 +65,7 @@ export class RocketMqChannel {
 
   /** @param done once; never before this returns */
   unary(method: string, request: Buffer, timeoutMs: number, done: RpcDone): void {
+    if (this.#closed) return void setImmediate(done, CLOSED, EMPTY);
     const client = this.#clients[this.#current]!;
     client.makeUnaryRequest(SERVICE + method, asIs, asIs, request, this.#metadata, { deadline: Date.now() + timeoutMs }, (error, response) => {
       if (error) this.#failed(client);

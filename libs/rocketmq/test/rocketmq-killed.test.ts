@@ -32,18 +32,19 @@ describe("RocketMQ killed while messages go through", () => {
       }
     }, 10);
     onTestFinished(() => clearInterval(feed));
-    await expect.poll(() => stored.size, { timeout: 10_000 }).toBeGreaterThan(300);
+    await expect.poll(() => stored.size, { timeout: 30_000 }).toBeGreaterThan(300);
     await server.kill();
-    await expect.poll(() => events, { timeout: 5000 }).toEqual(["away"]);
-    await expect.poll(() => one.connected, { timeout: 5000 }).toBe(false);
+    await expect.poll(() => events, { timeout: 20_000 }).toEqual(["away"]);
+    await expect.poll(() => one.connected, { timeout: 20_000 }).toBe(false);
     await server.restart();
     const readyAt = Date.now();
-    await expect.poll(() => events, { timeout: 5000, interval: 20 }).toEqual(["away", "back"]);
-    await expect.poll(() => one.connected, { timeout: 5000, interval: 20 }).toBe(true);
+    await expect.poll(() => events, { timeout: 20_000, interval: 20 }).toEqual(["away", "back"]);
+    await expect.poll(() => one.connected, { timeout: 20_000, interval: 20 }).toBe(true);
     const recoveredMs = Date.now() - readyAt;
     clearInterval(feed);
-    await expect.poll(() => stored.size, { timeout: 20_000, interval: 50 }).toBe(sent);
-    await expect.poll(() => [...stored].filter((body) => !seen.has(body)).length, { timeout: 30_000, interval: 100 }).toBe(0);
-    expect(recoveredMs).toBeLessThan(3500);
+    await expect.poll(() => stored.size, { timeout: 40_000, interval: 50 }).toBe(sent);
+    await expect.poll(() => [...stored].filter((body) => !seen.has(body)).length, { timeout: 60_000, interval: 100 }).toBe(0);
+    // 1 to 2 s on a machine with nothing else to do; the defaults of gRPC would take 10 s to two minutes
+    expect(recoveredMs).toBeLessThan(8000);
   }, 200_000);
 });

@@ -1,12 +1,11 @@
-import type { DestinationSet } from "@hawser/wire";
-import { encodePresenceEvent, encodeRocketMqMessage, decodeRocketMqMessage, RecordKind } from "@hawser/wire";
 import { encodeMessageProperties } from "@hawser/mqtt";
 import type { ReceivedMessage } from "@hawser/rocketmq";
+import { decodeRocketMqMessage, type DestinationSet, encodePresenceEvent, encodeRocketMqMessage, encodeTraceparent, RecordKind } from "@hawser/wire";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Platform } from "./platform.ts";
 
 let platform: Platform;
-const wait = { timeout: 15_000, interval: 20 };
+const wait = { timeout: 25_000, interval: 20 };
 let topics: Record<"out" | "fifo" | "status" | "ready" | "missing", string>;
 
 beforeAll(async () => {
@@ -30,13 +29,15 @@ beforeAll(async () => {
 afterAll(() => platform.stop());
 
 const to = (...rules: string[]): DestinationSet => ({ instance: "default", rules, inbox: false, actor: null });
+/** Without an SDK a span is its parent: the context passes through. */
+const TRACEPARENT = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01";
 const text = (messages: readonly ReceivedMessage[]): string[] => messages.map(({ body }) => body.toString());
 
 describe("the log to RocketMQ", () => {
   it("maps a publish by its rule: the payload as it is, the product's properties, MQTT 5's own", async () => {
     const received = await platform.consume(topics.out);
     const properties = encodeMessageProperties({ contentType: "text/plain", userProperties: [["k", "v"], ["KEYS", "x"], ["empty", ""]] });
-    const body = platform.envelope({ topic: "demo/a/b", payload: Buffer.from([0, 255, 1]), persistent: true, properties });
+    const body = platform.envelope({ topic: "demo/a/b", payload: Buffer.from([0, 255, 1]), persistent: true, properties, trace: encodeTraceparent(TRACEPARENT) });
     await platform.append({ kind: RecordKind.publish, destinations: to("demo-out"), body });
     await expect.poll(() => received.length, wait).toBe(1);
     expect(received[0]!.body).toEqual(Buffer.from([0, 255, 1]));
@@ -46,6 +47,7 @@ describe("the log to RocketMQ", () => {
       mqttSecondTopic: "/a/b",
       clientId: "GID@@@dev",
       topic: "demo",
+      traceparent: TRACEPARENT,
       "mqtt5-content-type": "text/plain",
       k: "v",
       empty: "%",

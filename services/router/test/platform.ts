@@ -3,7 +3,7 @@
  * owners of sessions and actors, and the ingress that appends to the log, are played by the test.
  */
 import { Bus } from "@hawser/bus";
-import { CatalogReader, publishCatalog } from "@hawser/catalog";
+import { CatalogReader, publishCatalog, type Published } from "@hawser/catalog";
 import { type Config, loadConfig } from "@hawser/config";
 import { ensureLog, LogWriter } from "@hawser/log";
 import { type OutgoingMessage, type ReceivedMessage, RocketMqAdmin, RocketMqReceiver, RocketMqSender } from "@hawser/rocketmq";
@@ -107,7 +107,7 @@ export class Platform {
     });
   }
 
-  publish(instance: Readonly<Record<string, unknown>>): Promise<unknown> {
+  publish(instance: Readonly<Record<string, unknown>>): Promise<Published> {
     return publishCatalog(this.bus, { instances: [{ id: "default", ...instance }] });
   }
 
