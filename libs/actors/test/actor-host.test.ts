@@ -146,6 +146,14 @@ describe("the output gate", () => {
     expect(behaviour.said.slice(3)).toEqual(["a: 4", "a: 5", "a: 6", "a: from 4"]);
   });
 
+  it("keeps the order when an effect that has waited tells its own actor, and nothing else waits", async () => {
+    const host = await openHost();
+    const key = keyOf("a");
+    behaviour.onSay = (line) => void (line === "1" && host.tell(key, { say: ["from 1"] }));
+    host.tell(key, { write: [["", "x"]], say: ["1", "2"] });
+    await saidAll("a: 1", "a: 2", "a: from 1");
+  });
+
   it("runs one turn at a time when an effect tells another actor, which tells back", async () => {
     const host = await openHost();
     behaviour.onSay = (line) => {
