@@ -21,6 +21,6 @@ COPY LICENSE ./
 RUN install -d -o 1000 -g 1000 /data
 # by number, so that Kubernetes can see that it is not root; nothing in /app is writable for it
 USER 1000:1000
-# 1883 MQTT, 8883 MQTT over TLS, 8083 WebSocket, 8080 probes and metrics, 8090 REST of the csg-agent
-EXPOSE 1883 8883 8083 8080 8090
+# 1883 MQTT, 8883 MQTT over TLS, 8080 probes and metrics, 8090 REST of the csg-agent
+EXPOSE 1883 8883 8080 8090
 CMD ["node", "services/ingress/src/main.ts"]
