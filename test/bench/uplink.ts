@@ -11,7 +11,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { progress, type Stack } from "@hawser/stack";
 import { optionOf, withStack } from "./parts/bench-stack.ts";
 import { LoadProcess, type LoadShape } from "./parts/load-process.ts";
-import { processesOf, UsageMeter } from "./parts/process-usage.ts";
+import { processesOf, type Usage, UsageMeter } from "./parts/process-usage.ts";
 import { metricOf } from "./parts/scrape.ts";
 import { printTable, round, thousands } from "./parts/table.ts";
 
@@ -19,8 +19,10 @@ const SECONDS = optionOf("SECONDS", 12);
 const WARM_SECONDS = optionOf("WARM", 4);
 const PAYLOAD_BYTES = optionOf("PAYLOAD", 256);
 const DRAIN_MS = 60_000;
+/** A lag from which on draining it is a measurement of its own. */
+const LARGE_LAG = 50_000;
 
-const titles = ["load", "acked/s", "rocketmq/s", "lag", "drained ms", "p50 ms", "p99 ms", "max ms"];
+const titles = ["load", "acked/s", "rocketmq/s", "lag", "drained in ms", "p50 ms", "p99 ms", "max ms"];
 /** RocketMQ and the router by what they sent, the others by what was acknowledged. */
 const costTitles = ["us of CPU per message", "ingress", "nats", "router", "session", "csg-agent", "rocketmq", "sum", "load", "others, cores"];
 
@@ -40,7 +42,12 @@ function sentToRocketMq({ state }: Stack): Promise<number> {
   return metricOf(state.endpoints.metrics.router, "hawser_rocketmq_sent_messages_total", { rule: "demo-out", outcome: "sent" });
 }
 
-async function measure(stack: Stack, shape: LoadShape): Promise<{ row: string[]; cost: string[] }> {
+interface Measured {
+  readonly row: string[];
+  readonly costs: string[][];
+}
+
+async function measure(stack: Stack, shape: LoadShape): Promise<Measured> {
   const name = `${shape.connections} x ${shape.window}${shape.rate > 0 ? `, ${shape.rate}/s` : ""}`;
   progress(`${name}: connecting`);
   const sentBefore = await sentToRocketMq(stack);
@@ -56,10 +63,13 @@ async function measure(stack: Stack, shape: LoadShape): Promise<{ row: string[];
   const usage = meter.read();
   const sentAtEnd = await sentToRocketMq(stack);
   const acked = await load.quiet();
+  const sentAtQuiet = await sentToRocketMq(stack);
+  const draining = new UsageMeter(processesOf(stack.state), [load.pid, process.pid]);
   const drainedMs = await drained(stack, sentBefore + acked);
+  const drain = draining.read();
+  const backlog = sentBefore + acked - sentAtQuiet;
   await load.end();
   const sent = Math.max(1, sentAtEnd - sentAtBegin);
-  const costs = usage.used.map(({ name: of, us }) => us / (of.startsWith("router") || of === "rocketmq" ? sent : marked.acked));
   const lag = warm.acked + marked.acked - (sentAtEnd - sentBefore);
   return {
     row: [
@@ -72,14 +82,16 @@ async function measure(stack: Stack, shape: LoadShape): Promise<{ row: string[];
       round(marked.p99Ms),
       round(marked.maxMs),
     ],
-    cost: [
-      name,
-      ...costs.map((us) => round(us)),
-      round(costs.reduce((total, us) => total + us, 0)),
-      round(usage.own / marked.acked),
-      round(usage.otherCores, 2),
+    costs: [
+      costRow(name, usage, (of) => (of.startsWith("router") || of === "rocketmq" ? sent : marked.acked), marked.acked),
+      ...(backlog >= LARGE_LAG ? [costRow(`${name}, its lag at ${thousands(backlog / drain.seconds)}/s`, drain, () => backlog, backlog)] : []),
     ],
   };
+}
+
+function costRow(name: string, usage: Usage, messagesOf: (process: string) => number, messages: number): string[] {
+  const costs = usage.used.map(({ name: of, us }) => us / messagesOf(of));
+  return [name, ...costs.map((us) => round(us)), round(costs.reduce((total, us) => total + us, 0)), round(usage.own / messages), round(usage.otherCores, 2)];
 }
 
 /** Waits until RocketMQ has stored everything that was acknowledged. */
@@ -98,5 +110,5 @@ await withStack([], async (stack) => {
   const results = [];
   for (const shape of shapes()) results.push(await measure(stack, shape));
   printTable(titles, results.map(({ row }) => row));
-  printTable(costTitles, results.map(({ cost }) => cost));
+  printTable(costTitles, results.flatMap(({ costs }) => costs));
 });
