@@ -35,8 +35,6 @@ export interface MemberBoardOptions {
   readonly deadMs: number;
 }
 
-/** Silence after which a member is asked whether anybody is there. */
-const PROBE_AFTER_HEARTBEATS = 2.5;
 const PROBES = 3;
 const PROBE_PAUSE_MS = 200;
 const PROBE_TIMEOUT_MS = 1_000;
@@ -130,7 +128,7 @@ export class MemberBoard {
     this.#beat(this.#state);
     const now = performance.now();
     for (const member of this.#liveness.judge(now)) this.#gone(member);
-    for (const member of this.#liveness.silent(this.#options.heartbeatMs * PROBE_AFTER_HEARTBEATS, now)) this.#probe(member);
+    for (const member of this.#liveness.suspects(now)) this.#probe(member);
   }
 
   /** Several changes of a tick are one heartbeat. */
@@ -183,8 +181,7 @@ export class MemberBoard {
       if (error?.kind !== "no-responders" || !this.#timer) return void this.#probing.delete(member);
       if (attempt < PROBES) return void setTimeout(() => this.#probe(member, attempt + 1), PROBE_PAUSE_MS).unref();
       this.#probing.delete(member);
-      const silenceMs = this.#options.heartbeatMs * PROBE_AFTER_HEARTBEATS;
-      if (!this.healthy() || !this.#liveness.isSilent(member, silenceMs, performance.now())) return;
+      if (!this.#liveness.isSuspect(member, performance.now())) return;
       this.#liveness.bury(member);
       this.#gone(member);
     });

@@ -136,20 +136,53 @@ describe("the keeper's core", () => {
 });
 
 describe("liveness", () => {
-  const times = { selfMs: 300, deadMs: 500 };
+  const times = { heartbeatMs: 100, selfMs: 300, deadMs: 500 };
+
+  /** Own heartbeats every 100 ms, each back after 1 ms. */
+  function hearMyself(liveness: Liveness, fromMs: number, toMs: number): void {
+    for (let at = fromMs; at <= toMs; at += 100) liveness.heard("me", at, at + 1);
+  }
+
+  it("finds dead who was silent for deadMs, and not before", () => {
+    const liveness = new Liveness("me", times);
+    hearMyself(liveness, 0, 500);
+    liveness.heard("other", 0, 10);
+    expect(liveness.judge(509)).toEqual([]);
+    expect(liveness.mayBeAlive("other", 509)).toBe(true);
+    expect(liveness.judge(511)).toEqual(["other"]);
+    expect(liveness.mayBeAlive("other", 512)).toBe(false);
+  });
 
   it("judges nobody while it cannot hear itself, and gives everybody a fresh time afterwards", () => {
     const liveness = new Liveness("me", times);
-    liveness.heard("me", 0, 10);
-    liveness.heard("other", 0, 10);
-    expect(liveness.judge(20)).toEqual([]);
+    hearMyself(liveness, 0, 100);
+    liveness.heard("other", 0, 110);
     expect(liveness.judge(5_000)).toEqual([]);
-    liveness.heard("me", 5_090, 5_100);
-    expect(liveness.judge(5_110)).toEqual([]);
-    expect(liveness.mayBeAlive("other", 5_110)).toBe(true);
-    liveness.heard("me", 5_600, 5_601);
-    expect(liveness.judge(5_615)).toEqual(["other"]);
-    expect(liveness.mayBeAlive("other", 5_616)).toBe(false);
+    expect(liveness.suspects(5_000)).toEqual([]);
+    hearMyself(liveness, 5_000, 5_500);
+    expect(liveness.judge(5_500)).toEqual([]);
+    expect(liveness.judge(5_502)).toEqual(["other"]);
+  });
+
+  it("a gap shorter than selfMs counts too: nobody can be judged by what was not heard in it", () => {
+    const liveness = new Liveness("me", times);
+    hearMyself(liveness, 0, 300);
+    liveness.heard("other", 0, 1);
+    hearMyself(liveness, 560, 560);
+    expect(liveness.healthy(561)).toBe(true);
+    expect(liveness.judge(562)).toEqual([]);
+    expect(liveness.isSuspect("other", 562)).toBe(false);
+  });
+
+  it("does not hold on to an old judgement through an outage of its own", () => {
+    const liveness = new Liveness("me", times);
+    hearMyself(liveness, 0, 100);
+    liveness.bury("other");
+    expect(liveness.mayBeAlive("other", 101)).toBe(false);
+    expect(liveness.mayBeAlive("other", 1_000)).toBe(true);
+    hearMyself(liveness, 2_000, 2_500);
+    expect(liveness.mayBeAlive("other", 2_500)).toBe(true);
+    expect(liveness.judge(2_502)).toEqual(["other"]);
   });
 
   it("takes its own health from when a heartbeat was sent, not from when it came back", () => {
@@ -161,14 +194,12 @@ describe("liveness", () => {
 
   it("one that was never heard has deadMs from the first question, and no second chance", () => {
     const liveness = new Liveness("me", times);
-    liveness.heard("me", 0, 1);
-    liveness.judge(2);
+    hearMyself(liveness, 0, 600);
     expect(liveness.mayBeAlive("stranger", 100)).toBe(true);
-    liveness.heard("me", 590, 591);
-    expect(liveness.judge(595)).toEqual([]);
-    expect(liveness.judge(605)).toEqual(["stranger"]);
+    expect(liveness.judge(599)).toEqual([]);
+    expect(liveness.judge(601)).toEqual(["stranger"]);
     expect(liveness.mayBeAlive("stranger", 606)).toBe(false);
-    liveness.heard("stranger", 1, 700);
-    expect(liveness.mayBeAlive("stranger", 701)).toBe(true);
+    liveness.heard("stranger", 1, 610);
+    expect(liveness.mayBeAlive("stranger", 611)).toBe(true);
   });
 });

@@ -14,6 +14,14 @@ export class SimulatedMember {
   cut = false;
   draining = false;
   deafUntilMs = 0;
+  /** In the world's time: since when nothing is wrong with it. */
+  fineSinceMs: number;
+  /** In the world's time: a reading that began before does not count. */
+  #mustReadFromMs = 0;
+  #readFromMs = -1;
+  /** In the world's time: when the newest of its own heartbeats that came back was sent. */
+  #ownSentMs = Number.NEGATIVE_INFINITY;
+  #pausedAtMs = 0;
   readonly #world: Simulation;
   readonly #liveness: Liveness;
   readonly #states = new Map<string, string>();
@@ -37,6 +45,7 @@ export class SimulatedMember {
   constructor(world: Simulation, name: string) {
     this.#world = world;
     this.name = name;
+    this.fineSinceMs = world.nowMs;
     this.#clockOffsetMs = world.between(0, 1_000_000);
     this.#clockRate = world.between(0.998, 1.002);
     this.#liveness = new Liveness(name, TIMES);
@@ -46,6 +55,11 @@ export class SimulatedMember {
   /** Its own monotonic clock: nobody else's means anything to it. */
   #now(): number {
     return this.#clockOffsetMs + this.#world.nowMs * this.#clockRate;
+  }
+
+  /** Nobody has a reason to think it dead. */
+  fineFrom(fromMs: number): boolean {
+    return this.alive && !this.paused && !this.cut && this.#connected && this.fineSinceMs <= fromMs;
   }
 
   get busy(): boolean {
@@ -79,12 +93,19 @@ export class SimulatedMember {
     return this.core.mayServe(this.#liveness.healthy(this.#now()), this.#now());
   }
 
+  /** Why it must not serve, as the protocol says it, judged from outside. */
+  get mustNotServe(): string | null {
+    if (this.#world.nowMs - this.#ownSentMs > TIMES.selfMs * 1.01) return "without having heard itself";
+    if (this.#readFromMs < this.#mustReadFromMs) return "without having read the records again";
+    return null;
+  }
+
   // heartbeats
 
   #heartbeat(): void {
     this.#beat(this.draining ? "draining" : this.#ready ? "ready" : "joining");
     for (const member of this.#liveness.judge(this.#now())) this.#states.delete(member);
-    for (const member of this.#liveness.silent(TIMES.heartbeatMs * 2.5, this.#now())) this.#probe(member);
+    for (const member of this.#liveness.suspects(this.#now())) this.#probe(member);
   }
 
   #beat(state: Heartbeat["state"]): void {
@@ -93,6 +114,7 @@ export class SimulatedMember {
 
   heard({ member, state, sentAtMs }: Heartbeat): void {
     if (this.cut || !this.#connected) return;
+    if (member === this.name) this.#ownSentMs = Math.max(this.#ownSentMs, (sentAtMs - this.#clockOffsetMs) / this.#clockRate);
     if (state === "left") {
       this.#liveness.bury(member);
       this.#states.delete(member);
@@ -113,7 +135,7 @@ export class SimulatedMember {
         if (!nobodyThere || this.cut || !this.#connected) return void this.#probing.delete(member);
         if (attempt < 3) return this.#world.at(200, () => this.receive(() => this.#probe(member, attempt + 1)));
         this.#probing.delete(member);
-        if (!this.#liveness.healthy(this.#now()) || !this.#liveness.isSilent(member, TIMES.heartbeatMs * 2.5, this.#now())) return;
+        if (!this.#liveness.isSuspect(member, this.#now())) return;
         this.#liveness.bury(member);
         this.#states.delete(member);
         this.#step();
@@ -138,12 +160,14 @@ export class SimulatedMember {
     if (this.#reading || !this.#connected) return;
     this.#reading = true;
     const reading = this.core.startReading(this.#now());
+    const startedAtMs = this.#world.nowMs;
     const end = (complete: boolean): void => {
       this.#reading = false;
       if (complete) {
         this.#readAtMs = this.#now();
         this.core.endReading(reading, this.#readAtMs);
         this.#ready = true;
+        this.#readFromMs = Math.max(this.#readFromMs, startedAtMs);
       }
       this.#step();
     };
@@ -186,8 +210,12 @@ export class SimulatedMember {
       const { shard } = command;
       if (command.kind === "write") {
         const { owner, epoch } = command.record;
+        const decidedAtMs = this.#world.nowMs;
         this.#request(
-          () => this.#world.compareAndSet(shard, owner, epoch, command.revision),
+          () => {
+            if (owner !== "") this.#world.checkClaim(this, shard, command.revision, decidedAtMs);
+            return this.#world.compareAndSet(shard, owner, epoch, command.revision);
+          },
           (answer) => {
             const outcome = answer.kind === "failed" ? ({ kind: "unknown" } as const) : answer.value === 0 ? ({ kind: "conflict" } as const) : ({ kind: "ok", revision: answer.value } as const);
             this.#run(this.core.written(shard, command.record, outcome, this.#now()));
@@ -269,12 +297,15 @@ export class SimulatedMember {
   pause(forMs: number): void {
     if (this.paused) return;
     this.paused = true;
+    this.#pausedAtMs = this.#world.nowMs;
     this.#world.at(forMs, () => this.#resume());
   }
 
   #resume(): void {
     if (!this.paused || !this.alive) return;
     this.paused = false;
+    this.fineSinceMs = this.#world.nowMs;
+    if (this.#world.nowMs - this.#pausedAtMs > TIMES.selfMs * 1.01) this.#mustReadFromMs = this.#world.nowMs;
     // the very first message it handles may be one for an owner
     this.#world.checkServing(this);
     const held = this.#held;
@@ -297,6 +328,7 @@ export class SimulatedMember {
     if (!this.#connected) return;
     this.#connected = false;
     this.#forgotten = true;
+    this.#mustReadFromMs = Number.POSITIVE_INFINITY;
     this.core.doubt();
     for (const fail of [...this.#pending]) fail();
   }
@@ -304,6 +336,7 @@ export class SimulatedMember {
   #reconnect(): void {
     if (!this.cut || !this.alive) return;
     this.cut = false;
+    this.fineSinceMs = this.#world.nowMs;
     const again = (): void => {
       if (this.cut) return;
       // a server that has given the connection up resets it
@@ -311,6 +344,7 @@ export class SimulatedMember {
       if (this.#connected) return;
       this.#connected = true;
       this.#forgotten = false;
+      this.fineSinceMs = this.#mustReadFromMs = this.#world.nowMs;
       this.core.doubt();
       this.#read();
     };

@@ -137,6 +137,15 @@ export class Simulation {
     this.violations.push(`${Math.round(this.nowMs)} ms: ${text}`);
   }
 
+  /** Taking a shard from a member that nothing is wrong with, and that was heard or could have been asked, is a wrong judgement. */
+  checkClaim(claimer: SimulatedMember, shard: number, revision: number, decidedAtMs: number): void {
+    const stored = this.records.get(shard);
+    if (stored?.revision !== revision || stored.owner === "" || stored.owner === claimer.name) return;
+    const owner = this.member(stored.owner);
+    const muted = (this.#muted.get(`${stored.owner}>${claimer.name}`) ?? Number.NEGATIVE_INFINITY) > decidedAtMs - TIMES.deadMs;
+    if (!muted && owner?.fineFrom(decidedAtMs - TIMES.heartbeatMs * 8)) this.violate(`shard ${shard}: ${claimer.name} takes it from ${owner.name}, which is fine`);
+  }
+
   /** What a member would answer now: an owner of an older epoch may do so only within the bound. */
   checkServing(member: SimulatedMember): void {
     if (!member.alive || member.paused || member.cut || !member.mayServe()) return;
@@ -145,6 +154,7 @@ export class Simulation {
       const stored = this.records.get(shard);
       if (epoch === 0 || !stored) continue;
       this.counts.serving++;
+      if (member.mustNotServe !== null) this.violate(`shard ${shard}: ${member.name} serves ${member.mustNotServe}`);
       for (let newer = stored.epoch; newer > epoch; newer--) {
         const staleMs = this.nowMs - (this.since.get(`${shard}/${newer}`) ?? this.nowMs);
         this.counts.staleMs = Math.max(this.counts.staleMs, staleMs);
