@@ -211,7 +211,7 @@ export class Simulation {
   #heal(): void {
     this.faults = false;
     this.kvAwayUntilMs = 0;
-    this.#muted.clear();
+    for (const [pair, untilMs] of this.#muted) this.#muted.set(pair, Math.min(untilMs, this.nowMs));
     for (const member of this.alive) member.heal();
     while (this.alive.filter((member) => !member.draining).length < 2) this.boot();
   }
