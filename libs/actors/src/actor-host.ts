@@ -43,6 +43,8 @@ const SWEEP_MS = 5_000;
 const CLOSE_TIMEOUT_MS = 2_000;
 const CLOSE_POLL_MS = 5;
 const LOAD_RETRY_MS = 100;
+/** Batches on their way: while the store is slow they grow instead of becoming many. */
+const BATCHES_IN_FLIGHT = 4;
 
 export class ActorHost<S, M, E> {
   readonly #options: ActorHostOptions<S, M, E>;
@@ -53,6 +55,7 @@ export class ActorHost<S, M, E> {
   readonly #sweep: NodeJS.Timeout;
   /** Actors whose records go out at the end of the tick. */
   #toWrite: ActiveActor<S, M, E>[] = [];
+  #batchesInFlight = 0;
 
   constructor(options: ActorHostOptions<S, M, E>) {
     this.#options = options;
@@ -146,7 +149,8 @@ export class ActorHost<S, M, E> {
     while (!actor.dropped) {
       const entries = await this.#store.list(`${actor.key.shard}.${actor.key.token}`).catch(() => null);
       if (actor.dropped) return;
-      if (entries !== null) return this.#activate(actor, entries.map(loadRecord));
+      // what waits may be turns that store nothing: they must not leave while it is in doubt who the owner is
+      if (entries !== null && this.#options.mayServe()) return this.#activate(actor, entries.map(loadRecord));
       await new Promise((resolve) => setTimeout(resolve, LOAD_RETRY_MS));
     }
   }
@@ -217,11 +221,17 @@ export class ActorHost<S, M, E> {
 
   /** The records of all actors of a tick go out together. */
   #writeAll(): void {
+    if (this.#batchesInFlight >= BATCHES_IN_FLIGHT) return;
     const actors = this.#toWrite;
     this.#toWrite = [];
     const updates: RecordUpdate[] = [];
     for (const actor of actors) if (!actor.dropped) this.#write(actor, updates);
-    if (updates.length > 0) void this.#store.write(updates);
+    if (updates.length === 0) return;
+    this.#batchesInFlight++;
+    void this.#store.write(updates).then(() => {
+      this.#batchesInFlight--;
+      if (this.#toWrite.length > 0) this.#writeAll();
+    });
   }
 
   #write(actor: ActiveActor<S, M, E>, updates: RecordUpdate[]): void {

@@ -190,6 +190,20 @@ describe("records", () => {
     expect(await stored(key)).toMatchObject({ text: "50" });
   });
 
+  it("of ticks that find four batches on their way wait, and go out together", async () => {
+    const host = await openHost();
+    await server.kill("SIGSTOP");
+    for (let n = 1; n <= 30; n++) {
+      host.tell(keyOf(`c${n}`), { write: [["", "x"]], say: ["x"] });
+      await tick();
+      await tick();
+      expect(host.writes).toBe(Math.min(n, 4));
+    }
+    await server.kill("SIGCONT");
+    await until(() => behaviour.said.length === 30, "all said");
+    expect(host.writes).toBe(30);
+  });
+
   it("are what an actor is made of after a crash", async () => {
     const first = await openHost();
     const key = keyOf("a");
@@ -338,6 +352,20 @@ describe("a mailbox", () => {
     expect(told).toEqual(["accepted", "accepted", "accepted", "busy"]);
     await saidAll("a: 1", "a: 2", "a: 3");
     expect(host.tell(key, { say: ["5"] })).toBe("accepted");
+  });
+
+  it("of an actor that is being loaded waits while its process may not serve, also with nothing to store", async () => {
+    const key = keyOf("a");
+    await put(key, 1, "x");
+    const host = await openHost({ sweepMs: 5 });
+    await host.loadAll(3);
+    await passivateAll(host);
+    expect(host.tell(key, { say: ["1"] })).toBe("accepted");
+    serving = false;
+    await new Promise((resolve) => setTimeout(resolve, 250)); // longer than it takes to read a record
+    expect(behaviour.said).toEqual([]);
+    serving = true;
+    await saidAll("a: 1");
   });
 
   it("counts turns whose effects are gated", async () => {
