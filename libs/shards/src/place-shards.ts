@@ -11,7 +11,8 @@ const SLACK = 1.1;
  */
 export function placeShards(shards: number, members: readonly string[]): string[] {
   if (members.length === 0) return [];
-  const limit = Math.ceil((SLACK * shards) / members.length);
+  // few shards leave no room for slack: two partitions and two routers are one each
+  const limit = Math.max(Math.ceil(shards / members.length), Math.floor((SLACK * shards) / members.length));
   const load = new Map<string, number>(members.map((member) => [member, 0]));
   const sorted = [...members].sort();
   return Array.from({ length: shards }, (_, shard) => {

@@ -72,6 +72,8 @@ export function rocketMqCommand(binary: RocketMqBinary, directory: string, ports
       remotingListenPort: ports.proxyRemoting,
       localServeAddr: "127.0.0.1",
       grpcShutdownTimeSeconds: 2,
+      // a topic made after it was asked for is found after a second instead of 20
+      topicRouteServiceCacheRefreshSeconds: 1,
     }),
   );
   return { command: binary.java, args: [...jvmFlags(directory), "-cp", binary.classPath, binary.mainClass, `127.0.0.1:${ports.namesrv}`, files.namesrv, files.broker, files.proxy], cwd: directory };
