@@ -99,7 +99,8 @@ export class Device {
         if (!this.#silent && packet.qos === 2) raw.send(packets.pubrec(packet.packetId!));
         return;
       case "pubrel":
-        return raw.send(packets.pubcomp(packet.packetId!));
+        if (!this.#silent) raw.send(packets.pubcomp(packet.packetId!));
+        return;
       case "disconnect":
         this.disconnect = packet;
         return;

@@ -94,6 +94,24 @@ export function sessionPaths(parts: PartsNow): void {
     await Promise.all([empty.leave(), sender.leave()]);
   });
 
+  it("sends a stored QoS 2 message under the same packet id again, and no other message under it, so that the client can tell them apart", async () => {
+    const { stack } = parts();
+    const first = await Device.connect(stack, "exactly", { clean: false, silent: true });
+    await first.subscribe({ filter: "demo/exactly/#", qos: 2 });
+    const sender = await Device.connect(stack, "exactly-sender");
+    for (const payload of ["a", "b"]) await sender.publish({ topic: "demo/exactly/1", payload, qos: 2 });
+    const [a, b] = (await first.until("both", (all) => all.length >= 2)).map(({ packetId }) => packetId!);
+    first.raw.send(first.packets.pubrec(a!), first.packets.pubcomp(a!), first.packets.pubrec(b!)); // has b, and never sees its PUBREL
+    await first.ping();
+    await first.cut();
+    await sender.publish({ topic: "demo/exactly/1", payload: "c", qos: 2 });
+    const back = await Device.connect(stack, "exactly", { clean: false, ingress: 1 });
+    const got = await back.until("the rest", (all) => all.some(({ text }) => text === "c"));
+    expect(got.find(({ text }) => text === "b")).toMatchObject({ packetId: b, dup: true });
+    expect(got.find(({ text }) => text === "c")!.packetId).not.toBe(b);
+    await Promise.all([back.leave(), sender.leave()]);
+  });
+
   it("tells of presence per channel in order: connect, disconnect, tcpclean; a cut connection has no disconnect", async () => {
     const { stack } = parts();
     const polite = await Device.connect(stack, "seen-polite");
