@@ -62,6 +62,8 @@ export const errorTable = {
   HAWSER_E_TAKEN_OVER: { message: "clientId conflict", retryable: false, mqtt5: 0x8e },
   HAWSER_E_KICKED: { message: "closed by an operator", retryable: true, mqtt5: 0x98 },
   HAWSER_E_SHUTTING_DOWN: { message: "the server is shutting down", retryable: true, mqtt5: 0x8b, mqtt3: 3 },
+  HAWSER_E_AUTH_METHOD: { message: "the authentication method is not supported", retryable: false, mqtt5: 0x8c, mqtt3: 4 },
+  HAWSER_E_NO_RETAIN: { message: "retained messages are not supported", retryable: false, mqtt5: 0x9a, mqtt3: 3 },
   HAWSER_E_SLOW_CONSUMER: { message: "the client reads too slowly", retryable: true, mqtt5: 0x97 },
 
   // topics

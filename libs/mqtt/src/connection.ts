@@ -113,7 +113,7 @@ export class MqttConnection implements WheelEntry, DialectHost, TransportOwner, 
     const request = this.#request!;
     this.#state = "accepting";
     this.#keepAliveSeconds = accept.serverKeepAliveSeconds ?? request.keepAliveSeconds;
-    this.#inbound = new InboundFlow(this, this.#shared, request, accept.openReceiveIds ?? []);
+    this.#inbound = new InboundFlow(this, this.#shared, request, accept);
     this.#outbound = new OutboundFlow(this, this.#shared, request, this.#transport.output);
     this.#dialect!.accept(accept, this.#shared.settings.inboundWindowMessages);
   }

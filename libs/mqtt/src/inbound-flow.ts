@@ -13,7 +13,7 @@ import { parseAck, type AckFields } from "./codec/acks.ts";
 import { packetProblems, type PacketProblem } from "./codec/packet-problem.ts";
 import { reasonCodes } from "./reason-codes.ts";
 import type { ConnectionShared } from "./connection-shared.ts";
-import type { ConnectPacketInfo, InboundSlot, MqttConnection, ProtocolLevel } from "./types.ts";
+import type { ConnectAccept, ConnectPacketInfo, InboundSlot, MqttConnection, ProtocolLevel } from "./types.ts";
 
 const RECEIVING = 1;
 const RECEIVED = 2;
@@ -29,12 +29,13 @@ export class InboundFlow {
   readonly #level: ProtocolLevel;
   readonly #drainOptions: DrainOptions;
   readonly #tellsReasons: boolean;
+  readonly #refusesRetain: boolean;
   #window: InboundWindow | null = null;
   #openIds: Map<number, number> | null = null;
   #aliases: Map<number, string> | null = null;
   #qos1Open = 0;
 
-  constructor(connection: MqttConnection, shared: ConnectionShared, request: ConnectPacketInfo, openReceiveIds: readonly number[]) {
+  constructor(connection: MqttConnection, shared: ConnectionShared, request: ConnectPacketInfo, accept: Pick<ConnectAccept, "openReceiveIds" | "retainAvailable">) {
     this.#connection = connection;
     this.#shared = shared;
     this.#level = request.level;
@@ -45,7 +46,10 @@ export class InboundFlow {
       onAck: (kind, packetId, code) => this.#onAck(kind, packetId, code),
       maximumPacketBytes: request.maximumPacketBytes,
     };
-    if (openReceiveIds.length > 0) this.#openIds = new Map(openReceiveIds.map((id) => [id, RECEIVED]));
+    // [MQTT-3.2.2-14]; 3.x cannot be told and is not blamed
+    this.#refusesRetain = request.level === 5 && accept.retainAvailable === false;
+    const open = accept.openReceiveIds ?? [];
+    if (open.length > 0) this.#openIds = new Map(open.map((id) => [id, RECEIVED]));
   }
 
   /** Received QoS 2 ids whose PUBREL has not come. */
@@ -58,6 +62,7 @@ export class InboundFlow {
   publish(firstByte: number, bytes: Buffer, bodyOffset: number): PacketProblem | null {
     const problem = parsePublish(firstByte, bytes, bodyOffset, this.#level, fields);
     if (problem) return problem;
+    if (fields.retain && this.#refusesRetain) return packetProblems.retainNotSupported;
     let topic = fields.topic;
     if (fields.topicAlias >= 0) {
       const resolved = this.#resolveAlias(fields.topicAlias, topic);

@@ -68,7 +68,7 @@ export interface ConnectAccept {
   readonly serverKeepAliveSeconds?: number;
   /** Given when it differs from what the client asked for. */
   readonly sessionExpirySeconds?: number;
-  /** Default true. */
+  /** Default true. When false, a PUBLISH with RETAIN is a protocol error of an MQTT 5 client (0x9A). */
   readonly retainAvailable?: boolean;
   readonly wildcardSubscriptionAvailable?: boolean;
   readonly subscriptionIdentifiersAvailable?: boolean;

@@ -217,6 +217,7 @@ describe("CONNECT", () => {
     ["Client ID with U+0000", "100d 00044d515454 04 02 0000 000100"],
     ["user name with a surrogate", "1012 00044d515454 04 82 0000 000163 0003eda080"],
     ["empty will topic", "1012 00044d515454 04 06 0000 000163 0000 000170"],
+    ["will topic with a wildcard", "1015 00044d515454 04 06 0000 000163 0003612f23 000170"],
     ["bytes behind its end", "100e 00044d515454 04 02 0000 000163 00"],
     ["flags in the fixed header", "110d 00044d515454 04 02 0000 000163"],
   ])("of 3.1.1 that is malformed (%s) closes the connection without an answer", async (_what, bytes) => {
@@ -238,6 +239,7 @@ describe("CONNECT", () => {
     ["property cut off", "2100", 0x81],
     ["text that is not UTF-8", "26 0001ff 000161", 0x81],
     ["response topic", "08000161", 0x81],
+    ["authentication data without a method", "16000161", 0x82],
   ])("of MQTT 5 with a bad property (%s) is answered with its reason code", async (_what, properties, reasonCode) => {
     const client = harness.open();
     client.level = 5;
@@ -246,6 +248,14 @@ describe("CONNECT", () => {
     client.hex(`10${(body.length / 2).toString(16)}`, body);
     expect(await client.packet("connack")).toMatchObject({ reasonCode });
     expect(client.socket.ended).toBe(true);
+    expect(harness.recorded.connects).toHaveLength(0);
+  });
+
+  it("of MQTT 5 with a wildcard in the will topic is told that the topic name is not valid", async () => {
+    const client = harness.open();
+    client.level = 5;
+    client.send(connectPacket(5, { will: { topic: "a/+", payload: Buffer.from("x"), qos: 0, retain: false } }));
+    expect(await client.packet("connack")).toMatchObject({ reasonCode: 0x90 });
     expect(harness.recorded.connects).toHaveLength(0);
   });
 

@@ -180,6 +180,17 @@ describe("the inbound window of a connection", () => {
     expect(client.socket.paused).toBe(false);
   });
 
+  it("with RETAIN closes an MQTT 5 client that was told that there is no retain, and no other", async () => {
+    harness.behaviour.connect = (connection) => connection.acceptConnect({ sessionPresent: false, retainAvailable: false });
+    for (const [level, bytes] of [[5, "e0019a"], [4, ""]] as const) {
+      const client = await harness.connected(level);
+      client.send(publish("r", 0, 0, { retain: true }));
+      expect((await client.settleBytes()).toString("hex")).toBe(bytes);
+      expect(client.connection.isOpen).toBe(level === 4);
+    }
+    expect(harness.recorded.publishes).toHaveLength(1);
+  });
+
   it("closes an MQTT 5 client that exceeds our Receive Maximum with 0x93", async () => {
     await harness.stop();
     harness = await startHarness({ inboundWindowMessages: 3 });

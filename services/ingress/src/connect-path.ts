@@ -21,6 +21,7 @@ import { Client, type ConnectionContext } from "./client.ts";
 import type { ClientRegistry } from "./client-registry.ts";
 import type { FanOut } from "./fan-out.ts";
 import type { IngressTelemetry } from "./ingress-telemetry.ts";
+import { unsupportedConnect } from "./unsupported-connect.ts";
 
 export interface ConnectPathParts {
   readonly member: string;
@@ -59,6 +60,8 @@ export class ConnectPath {
     };
     if (clients.size >= maxConnections) return refuse("HAWSER_E_QUOTA", "too-many-connections");
     if (catalog.instances().length === 0) return refuse("HAWSER_E_CATALOG_MISSING", "catalogue-missing");
+    const unsupported = unsupportedConnect(request);
+    if (unsupported) return refuse(unsupported.code, unsupported.reason);
     const instance = catalog.instance(instanceOf(request.userName, this.#parts.defaultInstance));
     // [MQTT-3.1.3-6]: a client without an id gets one of its own; 3.1.1 only with clean session [MQTT-3.1.3-8]
     const assigned = request.clientId === "" && instance?.profile === "plain" && (request.level === 5 || request.cleanStart);
@@ -135,7 +138,7 @@ export class ConnectPath {
     const { maxKeepAliveSeconds } = this.#parts;
     const capped = request.keepAliveSeconds === 0 || request.keepAliveSeconds > maxKeepAliveSeconds;
     return {
-      // these come with the sessions; an MQTT 5 client is told
+      // these come with the sessions; an MQTT 5 client is told, and held to it
       retainAvailable: false,
       sharedSubscriptionAvailable: false,
       ...(capped ? { serverKeepAliveSeconds: maxKeepAliveSeconds } : {}),

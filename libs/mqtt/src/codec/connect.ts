@@ -3,8 +3,8 @@
  * and level, flags, every length, every string, every property (MQTT 5 3.1, 3.1.1 3.1).
  */
 import { packetProblems, type PacketProblem } from "./packet-problem.ts";
-import { checkProperties } from "./properties.ts";
-import { propertyPlace } from "./property-table.ts";
+import { checkProperties, hasWildcard, propertyOffset } from "./properties.ts";
+import { propertyId, propertyPlace } from "./property-table.ts";
 import { readVariableLength } from "./variable-length.ts";
 import { isText } from "./utf8.ts";
 import type { ProtocolLevel } from "../types.ts";
@@ -85,6 +85,8 @@ export function outlineConnect(firstByte: number, bytes: Buffer, bodyOffset: num
   if (level === 5) {
     const read = block(propertyPlace.connect);
     if (!Buffer.isBuffer(read)) return fail(read);
+    // 3.1.2.11.10
+    if (propertyOffset(read, propertyId.authenticationData) >= 0 && propertyOffset(read, propertyId.authenticationMethod) < 0) return fail(packetProblems.authDataWithoutMethod);
     properties = read;
   }
 
@@ -106,6 +108,8 @@ export function outlineConnect(firstByte: number, bytes: Buffer, bodyOffset: num
     // [MQTT-3.1.3-11]
     if (!isText(bytes, at + 2, stop)) return fail(packetProblems.text);
     if (stop === at + 2) return fail(packetProblems.willTopic);
+    // [MQTT-3.3.2-2]: it is a topic name
+    if (hasWildcard(bytes, at + 2, stop)) return fail(packetProblems.willTopicWildcard);
     at = stop;
     stop = fieldEnd();
     if (stop < 0) return fail(packetProblems.truncated);

@@ -107,7 +107,7 @@ function checkValue(block: Buffer, at: number, stop: number, rule: NonNullable<(
   return value < rule.minimum || value > rule.maximum ? packetProblems.propertyValue : null;
 }
 
-function hasWildcard(block: Buffer, start: number, end: number): boolean {
+export function hasWildcard(block: Buffer, start: number, end: number): boolean {
   for (let at = start; at < end; at++) if (block[at] === PLUS || block[at] === HASH) return true;
   return false;
 }
