@@ -45,6 +45,17 @@ const closeCodes = {
   "session-lost": "HAWSER_E_SHUTTING_DOWN",
 } as const satisfies Record<CloseOrder["reason"], ErrorCode>;
 
+const PACKET_IDS = 65_535;
+
+/**
+ * A stored message is sent under the same packet id on whatever connection and ingress
+ * [MQTT-4.4.0-1]: a client that has received a QoS 2 message and not seen its PUBREL would take
+ * another message under that id for the same one. 0 = any free one.
+ */
+export function packetIdOf(position: number): number {
+  return position === 0 ? 0 : (position % PACKET_IDS) + 1;
+}
+
 export interface SessionLinkParts {
   readonly member: string;
   readonly bus: Bus;
@@ -103,7 +114,7 @@ export class SessionLink {
       }
       const item: DeliveryItem = { position: receiver.position, receiptTo: delivery.receiptTo, token: delivery.token };
       const { qos, retain, redelivery: dup, identifiers } = receiver;
-      const result = client.connection.deliver(outgoing, { qos, retain, dup, identifiers, item });
+      const result = client.connection.deliver(outgoing, { qos, retain, dup, identifiers, item, packetId: packetIdOf(receiver.position) });
       if (result === "queued") {
         handed = true;
         if (item.position > 0) client.positionsInFlight.add(item.position);
