@@ -5,11 +5,13 @@ import {
   counter,
   gauge,
   metricNames,
+  shouldSample,
   spanContextBytes,
   SpanKind,
   spanName,
   spanNames,
   startEdgeSpan,
+  startRootSpan,
   startSpan,
   systems,
   type Counter,
@@ -58,9 +60,12 @@ export class IngressTelemetry {
 
   startPublish(client: Client, packet: PublishedMessage): PublishSpan | null {
     this.#publishesIn[packet.qos]!.add(1);
+    const traceparent = traceparentIn(packet.properties);
+    // by far the most messages are not traced: nothing is built for them
+    if (traceparent === null && !shouldSample()) return null;
     const parent = parentOf(packet.topic);
     const name = isP2pTopic(packet.topic) ? spanNames.publishP2p : spanNames.publish;
-    const span = startEdgeSpan(spanName(name, { parent }), SpanKind.CONSUMER, traceparentIn(packet.properties), {
+    const details = {
       [attributes.system]: systems.mqtt,
       [attributes.operationName]: "publish",
       [attributes.clientId]: client.clientId,
@@ -68,7 +73,9 @@ export class IngressTelemetry {
       [attributes.parent]: parent,
       [attributes.qos]: packet.qos,
       [attributes.bodySize]: packet.payload.length,
-    });
+    };
+    const title = spanName(name, { parent });
+    const span = traceparent === null ? startRootSpan(title, SpanKind.CONSUMER, details) : startEdgeSpan(title, SpanKind.CONSUMER, traceparent, details);
     return span ? new PublishSpan(span) : null;
   }
 

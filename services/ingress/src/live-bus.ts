@@ -8,10 +8,15 @@
  */
 import type { Bus, Subscription } from "@hawser/bus";
 
+/** Who must know that NATS has a message. */
+export interface LiveWaiter {
+  flushed(): void;
+}
+
 interface Pending {
   readonly subject: string;
   readonly envelope: Buffer;
-  readonly flushed: (() => void) | null;
+  readonly waiter: LiveWaiter | null;
 }
 
 export class LiveBus {
@@ -30,9 +35,9 @@ export class LiveBus {
     });
   }
 
-  /** @param flushed called when the server has it; null for QoS 0, which nobody waits for */
-  publish(subject: string, envelope: Buffer, flushed: (() => void) | null): void {
-    this.#pending.push({ subject, envelope, flushed });
+  /** @param waiter null for QoS 0, which nobody waits for */
+  publish(subject: string, envelope: Buffer, waiter: LiveWaiter | null): void {
+    this.#pending.push({ subject, envelope, waiter });
     this.#schedule();
   }
 
@@ -49,10 +54,10 @@ export class LiveBus {
     for (const item of batch) {
       if (!this.#bus.publish(item.subject, item.envelope)) return this.#keep(batch);
     }
-    if (!batch.some((item) => item.flushed !== null)) return;
+    if (!batch.some((item) => item.waiter !== null)) return;
     this.#bus.flush().then(
       () => {
-        for (const item of batch) item.flushed?.();
+        for (const item of batch) item.waiter?.flushed();
       },
       () => this.#keep(batch),
     );
@@ -60,7 +65,7 @@ export class LiveBus {
 
   /** Sent again as a whole: a live message may arrive twice after an outage, it is not lost. */
   #keep(batch: readonly Pending[]): void {
-    const wanted = batch.filter((item) => item.flushed !== null);
+    const wanted = batch.filter((item) => item.waiter !== null);
     this.#onDropped(batch.length - wanted.length);
     this.#pending = [...wanted, ...this.#pending];
     if (this.#bus.connected) setTimeout(() => this.#schedule(), 50).unref();

@@ -20,7 +20,7 @@ import {
 import type { ActorPath } from "./actor-path.ts";
 import type { Client } from "./client.ts";
 import type { IngressTelemetry, PublishSpan } from "./ingress-telemetry.ts";
-import type { LiveBus } from "./live-bus.ts";
+import type { LiveBus, LiveWaiter } from "./live-bus.ts";
 import { RouteCache, type Route } from "./route-publish.ts";
 
 const P2P_TIMEOUT_MS = 5_000;
@@ -92,25 +92,17 @@ export class PublishPath {
       span?.end();
       return;
     }
-    const goLive = (): void => {
-      live.publish(route.subject, envelope, () => this.#settle(client, slot, "stored", span));
-    };
-    if (!route.acknowledged) return goLive();
+    const inFlight = new PublishInFlight(this.#settle, client, slot, span, route.acknowledged && packet.qos === 1 ? 2 : 1);
+    if (!route.acknowledged) return live.publish(route.subject, envelope, inFlight);
     if (packet.qos === 2) {
       this.#append(client, route.acknowledged, envelope, (outcome) => {
-        if (outcome === "stored") goLive();
-        else this.#settle(client, slot, outcome, span);
+        if (outcome === "stored") live.publish(route.subject, envelope, inFlight);
+        else inFlight.part(outcome);
       });
       return;
     }
-    let waiting = 2;
-    let result: Outcome = "stored";
-    const part = (outcome: Outcome): void => {
-      if (outcome !== "stored") result = outcome;
-      if (--waiting === 0) this.#settle(client, slot, result, span);
-    };
-    this.#append(client, route.acknowledged, envelope, part);
-    live.publish(route.subject, envelope, () => part("stored"));
+    this.#append(client, route.acknowledged, envelope, (outcome) => inFlight.part(outcome));
+    live.publish(route.subject, envelope, inFlight);
   }
 
   #append(client: Client, destinations: DestinationSet, envelope: Buffer, done: (outcome: Outcome) => void): void {
@@ -155,7 +147,7 @@ export class PublishPath {
     });
   }
 
-  #settle(client: Client, slot: InboundSlot | null, outcome: Outcome | "offline" | "rejected", span: PublishSpan | null): void {
+  readonly #settle: Settle = (client, slot, outcome, span) => {
     span?.end(outcome);
     if (!slot) return;
     client.end();
@@ -171,7 +163,7 @@ export class PublishPath {
       this.#parts.telemetry.publishFailed(client, outcome);
       client.connection.close(closeReasonOf(outcome === "refused" ? "HAWSER_E_LOG_REFUSED" : "HAWSER_E_LOG_AMBIGUOUS"));
     }
-  }
+  };
 
   /** MQTT 5 is told why; 3.1.1 has no words for it, its connection is closed. */
   #refuse(client: Client, slot: InboundSlot | null, code: number, reason: string, topic: string): void {
@@ -182,3 +174,31 @@ export class PublishPath {
 }
 
 type Outcome = "stored" | "refused" | "ambiguous";
+type Settle = (client: Client, slot: InboundSlot | null, outcome: Outcome | "offline" | "rejected", span: PublishSpan | null) => void;
+
+/** A publish until all its ways are safe: one object per message, because there are many. */
+class PublishInFlight implements LiveWaiter {
+  readonly #settle: Settle;
+  readonly #client: Client;
+  readonly #slot: InboundSlot | null;
+  readonly #span: PublishSpan | null;
+  #waiting: number;
+  #result: Outcome = "stored";
+
+  constructor(settle: Settle, client: Client, slot: InboundSlot | null, span: PublishSpan | null, ways: number) {
+    this.#settle = settle;
+    this.#client = client;
+    this.#slot = slot;
+    this.#span = span;
+    this.#waiting = ways;
+  }
+
+  flushed(): void {
+    this.part("stored");
+  }
+
+  part(outcome: Outcome): void {
+    if (outcome !== "stored") this.#result = outcome;
+    if (--this.#waiting === 0) this.#settle(this.#client, this.#slot, this.#result, this.#span);
+  }
+}
