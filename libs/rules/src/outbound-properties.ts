@@ -91,25 +91,40 @@ export function secondsLeft(expirySeconds: number, publishedAtMs: number, nowMs:
   return expirySeconds - Math.floor(Math.max(0, nowMs - publishedAtMs) / 1000);
 }
 
+const LIMIT_BYTES = PROPERTIES_MAX_BYTES - 32;
+
+/** @param listed the key in the list of encoded ones, empty when it is not there */
+function sizeOf(key: string, sent: string, listed: string): number {
+  return Buffer.byteLength(key) + Buffer.byteLength(sent) + 2 + (listed === "" ? 0 : listed.length + 1);
+}
+
 class PropertySheet {
   readonly dropped: DroppedProperties = { reserved: 0, illegal: 0, repeated: 0, limit: 0 };
   readonly encodedKeys: string[] = [];
   readonly #properties: [string, string][] = [];
-  #sizeBytes = 0;
+  /** What the properties take at most: a UTF-16 unit is up to 3 bytes. Nearly always that is enough to know. */
+  #atMostBytes = 0;
 
   put(key: string, value: string): void {
     const mustEncode = value === "" || hasControlCharacter(value);
     const sent = mustEncode ? encodePropertyValue(value) : value;
     // the list of encoded keys grows with it
-    const listed = mustEncode ? Buffer.byteLength(encodeURIComponent(key)) + 1 : 0;
-    const sizeBytes = Buffer.byteLength(key) + Buffer.byteLength(sent) + 2 + listed;
-    if (this.#properties.length + 1 >= PROPERTIES_MAX || this.#sizeBytes + sizeBytes > PROPERTIES_MAX_BYTES - 32) {
+    const listed = mustEncode ? encodeURIComponent(key) : "";
+    const atMostBytes = this.#atMostBytes + (key.length + sent.length + listed.length) * 3 + 3;
+    if (this.#properties.length + 1 >= PROPERTIES_MAX || (atMostBytes > LIMIT_BYTES && this.#sizeBytes + sizeOf(key, sent, listed) > LIMIT_BYTES)) {
       this.dropped.limit++;
       return;
     }
-    this.#sizeBytes += sizeBytes;
+    this.#atMostBytes = atMostBytes;
     this.#properties.push([key, sent]);
-    if (mustEncode) this.encodedKeys.push(encodeURIComponent(key));
+    if (mustEncode) this.encodedKeys.push(listed);
+  }
+
+  get #sizeBytes(): number {
+    let sizeBytes = 0;
+    for (const [key, sent] of this.#properties) sizeBytes += sizeOf(key, sent, "");
+    for (const listed of this.encodedKeys) sizeBytes += listed.length + 1;
+    return sizeBytes;
   }
 
   finish(): [string, string][] {
