@@ -49,6 +49,11 @@ export class FilterIndex {
     return this.#revision;
   }
 
+  /** No shard wants anything. */
+  get isEmpty(): boolean {
+    return this.#byShard.size === 0;
+  }
+
   #apply(change: KvChange): void {
     const shard = Number(change.key);
     if (Number.isInteger(shard)) this.#replace(shard, this.#read(change));

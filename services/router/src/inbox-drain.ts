@@ -61,6 +61,7 @@ export class InboxDrain implements Drain {
 
   #sort(entry: LogEntry): Map<number, InboxMessage[]> {
     const byShard = new Map<number, InboxMessage[]>();
+    if (this.#options.filters.isEmpty) return byShard;
     for (const { kind, destinations, body } of entry.records) {
       if (!destinations.inbox || kind !== RecordKind.publish) continue;
       const { instance } = destinations;

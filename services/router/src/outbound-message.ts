@@ -23,6 +23,13 @@ export interface MappedPublish {
 }
 
 const NONE: readonly string[] = [];
+const marks = new WeakMap<OutboundRule, string>();
+
+function markOf(rule: OutboundRule): string {
+  let mark = marks.get(rule);
+  if (mark === undefined) marks.set(rule, (mark = originMark(rule.cluster, rule.topic, rule.parent)));
+  return mark;
+}
 
 /** @param traceparent of the span that sends it, null when it is not sampled */
 export function publishMessage(envelope: Envelope, rule: OutboundRule, traceparent: string | null, nowMs: number): MappedPublish {
@@ -35,7 +42,7 @@ export function publishMessage(envelope: Envelope, rule: OutboundRule, tracepare
       publishedAtMs: envelope.publishedAtMs,
       properties: messageProperties(envelope.properties),
       traceparent,
-      origin: originMark(rule.cluster, rule.topic, rule.parent),
+      origin: markOf(rule),
     },
     nowMs,
   );

@@ -80,9 +80,10 @@ export class RocketMqDrain implements Drain {
       this.open--;
       this.#options.finished(finished);
     });
+    const nowMs = performance.now();
     for (const record of entry.records) {
       if (record.kind === RecordKind.message) this.#guard(record, () => this.#ready(record, work));
-      else for (const rule of record.destinations.rules) this.#guard(record, () => this.#byRule(record, rule, work, performance.now()));
+      else for (const rule of record.destinations.rules) this.#guard(record, () => this.#byRule(record, rule, work, nowMs));
     }
     work.end();
   }
@@ -161,9 +162,9 @@ export class RocketMqDrain implements Drain {
     });
   }
 
-  #send(message: MessageParts, instance: string, rule: string, work: EntryWork, span: Span | null): void {
+  #send({ topic, body, properties, tag, keys, group }: MessageParts, instance: string, rule: string, work: EntryWork, span: Span | null): void {
     work.begin();
-    this.#options.sender.send({ ...message, drain: this, work, instance, rule, span }, settle);
+    this.#options.sender.send({ topic, body, properties, tag, keys, group, drain: this, work, instance, rule, span }, settle);
   }
 
   settled(outcome: SendOutcome, message: RoutedMessage): void {
@@ -237,8 +238,10 @@ function fits(rule: OutboundRule | InboundRule | StatusRule, record: LogRecord):
   return rule.kind === (record.kind === RecordKind.presence ? "status" : "outbound");
 }
 
-function countDropped(dropped: Readonly<Record<"reserved" | "illegal" | "repeated" | "limit", number>>): void {
-  for (const reason of ["reserved", "illegal", "repeated", "limit"] as const) {
+const DROP_REASONS = ["reserved", "illegal", "repeated", "limit"] as const;
+
+function countDropped(dropped: Readonly<Record<(typeof DROP_REASONS)[number], number>>): void {
+  for (const reason of DROP_REASONS) {
     if (dropped[reason] > 0) counter(metricNames.propertiesDropped, { direction: "outbound", reason }).add(dropped[reason]);
   }
 }
