@@ -3,11 +3,11 @@
  *
  * A call that finds no owner, nobody listening, or an owner that says it is fenced, was certainly not
  * done: it is held. Held calls of a shard keep their order, and later calls of the shard queue behind
- * them. They are all sent again when the directory shows another epoch. Under the epoch that failed
- * (interest in a subject may travel slower than the record, an owner may still be loading) only the
- * first one is tried, every 50 ms, so that thousands of held calls are no storm; the others follow when
- * it is answered, or was not refused within 100 ms. A call whose answer is overdue fails: it may have
- * been done.
+ * them. Only the first one is tried: at once when the directory shows another epoch, else every 50 ms
+ * (interest in a subject may travel slower than the record, an owner may still be loading). The others
+ * follow when it is answered, or was not refused within 100 ms: thousands of held calls are no storm,
+ * and none is done before one that was called earlier. A call whose answer is overdue fails: it may
+ * have been done.
  */
 import type { Bus, BusError } from "@hawser/bus";
 import type { ShardDirectory } from "./shard-directory.ts";
@@ -139,12 +139,11 @@ export class ShardCaller {
     const line = this.#lines.get(shard);
     const owner = this.#directory.owner(shard);
     if (!line || !owner || !this.#bus.connected) return;
-    if (owner.epoch !== line.failedEpoch) return this.#release(shard, line);
     if (line.probe) {
       if (nowMs - line.probeSentAtMs >= PROBE_MS) this.#release(shard, line);
     } else if (line.calls.length === 0) {
       this.#lines.delete(shard);
-    } else if (nowMs >= line.retryAtMs) {
+    } else if (owner.epoch !== line.failedEpoch || nowMs >= line.retryAtMs) {
       line.probe = line.calls.shift()!;
       line.probeSentAtMs = nowMs;
       this.#send(line.probe);

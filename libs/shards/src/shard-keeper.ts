@@ -51,6 +51,7 @@ export class ShardKeeper {
   #reconciling = false;
   #reconciledAtMs = Number.NEGATIVE_INFINITY;
   #drained: (() => void) | null = null;
+  #draining: Promise<void> | null = null;
 
   constructor(options: ShardKeeperOptions) {
     this.#options = options;
@@ -194,20 +195,28 @@ export class ShardKeeper {
     }
   }
 
-  /** Hands every shard over, claims none any more, and stops. Gives up after 10 s, or when NATS is away. */
-  async drain(): Promise<void> {
+  /**
+   * Hands every shard over, claims none any more, and stops. Gives up when NATS is away.
+   * @param withinMs gives up after this, default 10 s
+   */
+  drain(withinMs = DRAIN_TIMEOUT_MS): Promise<void> {
+    return (this.#draining ??= this.#drain(withinMs));
+  }
+
+  async #drain(withinMs: number): Promise<void> {
     const { board, bus } = this.#options;
     if (this.#timer === null) return;
     this.#core.drain();
     board.setState("draining");
     await new Promise<void>((resolve) => {
-      const deadline = setTimeout(resolve, DRAIN_TIMEOUT_MS);
-      const away = setInterval(() => !bus.connected && this.owned().length === 0 && this.#drained?.(), STEP_MS);
-      this.#drained = () => {
+      const end = (): void => {
         clearTimeout(deadline);
         clearInterval(away);
         resolve();
       };
+      const deadline = setTimeout(end, withinMs);
+      const away = setInterval(() => !bus.connected && this.owned().length === 0 && end(), STEP_MS);
+      this.#drained = end;
       this.#step();
     });
     this.#drained = null;

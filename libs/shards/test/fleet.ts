@@ -26,6 +26,9 @@ export class Peer {
   readonly released: { shard: number; epoch: number; reason: ReleaseReason }[] = [];
   readonly #subscriptions = new Map<number, { unsubscribe(): void; drain(): Promise<void> }>();
   failOpening = new Set<number>();
+  neverCloses = false;
+  answers = true;
+  readonly heard: string[] = [];
 
   private constructor(bus: Bus, name: string) {
     this.bus = bus;
@@ -42,6 +45,8 @@ export class Peer {
         this.events.push(`acquire ${shard} ${epoch}`);
         if (this.failOpening.delete(shard)) throw new Error("its records cannot be read");
         const subscription = bus.subscribe(subjects.sessionOwner(shard, epoch), (message) => {
+          this.heard.push(message.data.toString());
+          if (!this.answers) return;
           const mine = this.keeper.epochOf(shard) === epoch && this.keeper.mayServe();
           if (mine) message.respond(encodeAnswer({ ok: true, owner: name, epoch, said: message.data.toString() } as never));
           else message.respond(encodeAnswer({ ok: false, code: "fenced", reason: "not the owner" }));
@@ -50,6 +55,7 @@ export class Peer {
       },
       onRelease: async (shard, epoch, reason) => {
         this.released.push({ shard, epoch, reason });
+        if (this.neverCloses) await new Promise(() => undefined);
         await this.#subscriptions.get(shard)?.drain();
         this.#subscriptions.delete(shard);
       },
