@@ -35,8 +35,9 @@ export function routePublish(instance: CompiledInstance, topic: string, limits: 
   if (problem !== null && !(problem === "p2p" && instance.profile === "plain")) {
     return { kind: "refused", code: reasonCodes.topicNameInvalid, reason: `topic-${problem}` };
   }
-  const target = p2pTarget(topic);
   const parent = parentOf(topic);
+  // any MQTT client may use the plain profile: what the catalogue does not name means nothing special
+  const target = instance.parents.includes(parent) ? p2pTarget(topic) : null;
   if (!instance.hasParent(parent)) return { kind: "refused", code: reasonCodes.topicNameInvalid, reason: "unknown-parent-topic" };
   if (target !== null) return { kind: "p2p", target, destinations: instance.destinations(parent, true, true) };
   const actor = instance.actorService(parent);

@@ -59,4 +59,9 @@ describe("a publish", () => {
     expect(routePublish(instance("plain"), `any/${"x".repeat(2000)}`, limits)).toMatchObject({ kind: "ordinary", subject: "m.default.%%" });
     expect(routePublish(instance("plain"), "a/p2p", limits)).toMatchObject({ kind: "ordinary" });
   });
+
+  it("in the plain profile is P2P below a declared parent only: elsewhere p2p is a word like any other", () => {
+    expect(routePublish(instance("plain"), "a/p2p/x", limits)).toMatchObject({ kind: "ordinary", subject: "m.default.a.p2p.x" });
+    expect(routePublish(instance("plain"), "demo/p2p/x", limits)).toMatchObject({ kind: "p2p", target: "x" });
+  });
 });
