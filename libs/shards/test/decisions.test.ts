@@ -10,7 +10,7 @@ describe("placement", () => {
       fc.property(members, fc.integer({ min: 1, max: 128 }), (names, shards) => {
         const placement = placeShards(shards, names);
         expect(placement).toHaveLength(shards);
-        for (const name of names) expect(placement.filter((member) => member === name).length).toBeLessThanOrEqual(Math.ceil((1.1 * shards) / names.length));
+        for (const name of names) expect(placement.filter((member) => member === name).length).toBeLessThanOrEqual(Math.max(Math.ceil(shards / names.length), Math.floor((1.1 * shards) / names.length)));
         expect(placement.every((member) => names.includes(member))).toBe(true);
       }),
     );
@@ -31,6 +31,14 @@ describe("placement", () => {
         const after = placeShards(64, names.slice(1));
         const moved = before.filter((member, shard) => member !== after[shard] && member !== names[0]).length;
         expect(moved).toBeLessThan(32);
+      }),
+    );
+  });
+
+  it("of as many shards as members gives one to each", () => {
+    fc.assert(
+      fc.property(members, (names) => {
+        expect(placeShards(names.length, names).toSorted()).toEqual(names.toSorted());
       }),
     );
   });
