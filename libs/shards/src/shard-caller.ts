@@ -6,7 +6,8 @@
  * them. Only the first one is tried: at once when the directory shows another epoch, else every 50 ms
  * (interest in a subject may travel slower than the record, an owner may still be loading). The others
  * follow when it is answered, or was not refused within 100 ms: thousands of held calls are no storm,
- * and none is done before one that was called earlier. A call whose answer is overdue fails: it may
+ * and no held call is done before one that was called earlier (calls on their way to an owner that
+ * refuses one and takes the next are another matter). A call whose answer is overdue fails: it may
  * have been done.
  */
 import type { Bus, BusError } from "@hawser/bus";
