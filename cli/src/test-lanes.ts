@@ -11,7 +11,8 @@ export interface Lane {
 }
 
 const lanes: Readonly<Record<string, Lane>> = {
-  everyday: { include: [...besideTheCode, "test/**/*.test.ts"], exclude: longLanes.map((lane) => `test/${lane}/**`) },
+  // the short tests of chaos are everyday ones too
+  everyday: { include: [...besideTheCode, "test/**/*.test.ts"], exclude: longLanes.map((lane) => (lane === "chaos" ? "test/chaos/long/**" : `test/${lane}/**`)) },
   unit: { include: besideTheCode, exclude: [] },
   e2e: { include: ["test/e2e/**/*.test.ts"], exclude: [] },
   ...Object.fromEntries(longLanes.map((lane) => [lane, { include: [`test/${lane}/**/*.test.ts`], exclude: [] }])),

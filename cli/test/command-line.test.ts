@@ -45,7 +45,7 @@ describe("the command line", () => {
 
 describe("lanes", () => {
   const root = join(dir, "tree");
-  for (const file of ["libs/a/test/a.test.ts", "libs/a/node_modules/b/test/b.test.ts", "services/s/test/deep/s.test.ts", "test/tidy.test.ts", "test/e2e/e.test.ts", "test/chaos/c.test.ts"]) {
+  for (const file of ["libs/a/test/a.test.ts", "libs/a/node_modules/b/test/b.test.ts", "services/s/test/deep/s.test.ts", "test/tidy.test.ts", "test/e2e/e.test.ts", "test/chaos/c.test.ts", "test/chaos/long/l.test.ts"]) {
     mkdirSync(dirname(join(root, file)), { recursive: true });
     writeFileSync(join(root, file), "");
   }
@@ -55,17 +55,17 @@ describe("lanes", () => {
   };
 
   it("choose files by where they are", () => {
-    expect(files()).toEqual(["libs/a/test/a.test.ts", "services/s/test/deep/s.test.ts", "test/e2e/e.test.ts", "test/tidy.test.ts"]);
+    expect(files()).toEqual(["libs/a/test/a.test.ts", "services/s/test/deep/s.test.ts", "test/chaos/c.test.ts", "test/e2e/e.test.ts", "test/tidy.test.ts"]);
     expect(files("everyday")).toEqual(files());
     expect(files("unit")).toEqual(["libs/a/test/a.test.ts", "services/s/test/deep/s.test.ts"]);
     expect(files("e2e")).toEqual(["test/e2e/e.test.ts"]);
-    expect(files("chaos")).toEqual(["test/chaos/c.test.ts"]);
+    expect(files("chaos")).toEqual(["test/chaos/c.test.ts", "test/chaos/long/l.test.ts"]);
     expect(files("soak")).toBe("lane soak has no tests yet");
   });
 
   it("give way to a filter, which reaches the long lanes too", () => {
     expect(files("libs/a")).toEqual(["libs/a/test/a.test.ts"]);
-    expect(files("c.test")).toEqual(["test/chaos/c.test.ts"]);
+    expect(files("l.test")).toEqual(["test/chaos/long/l.test.ts"]);
   });
 });
 

@@ -106,7 +106,7 @@ export class ChaosStage {
    * Does something bad, and waits until everybody is served again: every publisher has been
    * acknowledged, every session has got, every gateway has answered something newer.
    */
-  async survives(what: string, act: () => Promise<void>): Promise<void> {
+  async survives(what: string, act: () => Promise<void>, timeoutMs = AFTER_KILL_MS): Promise<void> {
     const startedMs = Date.now();
     await act();
     const since = Date.now();
@@ -120,7 +120,7 @@ export class ChaosStage {
         gatewaysWaiting: this.gateways.filter(({ device }) => !this.commands.sent.some(({ id, gateway, at }) => gateway === device && at > since && answered.has(id))).map(({ device }) => device),
       };
     };
-    await until(`everybody served again after: ${what}`, look, (seen) => Object.values(seen).every((waiting) => waiting.length === 0), AFTER_KILL_MS).catch((error: unknown) => {
+    await until(`everybody served again after: ${what}`, look, (seen) => Object.values(seen).every((waiting) => waiting.length === 0), timeoutMs).catch((error: unknown) => {
       throw new Error(`${(error as Error).message}\n${this.#openCommands()}`);
     });
     await this.stack.untilReady();
