@@ -79,7 +79,10 @@ export class CsgAgent {
       shards,
       epochOf,
       mayServe,
-      onStale: (shard) => log.warn({ shard }, "records of this shard were written by somebody else"),
+      onStale: (shard) => {
+        log.warn({ shard }, "records of this shard were written by somebody else");
+        this.#keeper.doubt();
+      },
       downlinks: () => this.#downlinks,
       outbox,
       log,

@@ -91,6 +91,7 @@ export class SessionService {
       bucket: buckets.sessions,
       epochOf: (shard: number) => this.#keeper.epochOf(shard),
       mayServe: () => this.#keeper.mayServe(),
+      onStale: () => this.#keeper.doubt(),
       behaviour: sessionBehaviour(settings, (key, effects) => this.#shards.get(key.shard)?.perform(key, effects)),
       log: logger,
     });
