@@ -136,7 +136,9 @@ export class SessionService {
     // only at start: the death of another member is not this one's failure
     this.#wasCovered ||= this.#keeper.covered;
     if (!this.#wasCovered) return "shards have no owner yet";
-    if ([...this.#shards.values()].some((shard) => !shard.isServing)) return "waits for the lists of the ingresses";
+    const owned = this.#keeper.owned();
+    if (owned.some((shard) => !this.#shards.has(shard))) return "opens its shards";
+    if (owned.some((shard) => !this.#shards.get(shard)!.isServing)) return "waits for the lists of the ingresses";
     return null;
   }
 
