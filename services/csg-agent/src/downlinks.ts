@@ -20,7 +20,7 @@ import {
   subjects,
 } from "@hawser/wire";
 import { downlinkEnvelope } from "./downlink-envelope.ts";
-import type { DownlinkOutcome, GatewayEffect, GatewayMessage } from "./machine-messages.ts";
+import type { DownlinkOutcome, GatewayEffect, GatewayMessage } from "@hawser/command-engine";
 
 export interface DownlinkOptions {
   readonly bus: Bus;

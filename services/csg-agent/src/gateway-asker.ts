@@ -4,7 +4,7 @@ import { type CommandError, commandError, isFinal } from "@hawser/csg-protocol";
 import type { ShardCaller } from "@hawser/shards";
 import { ActorVerb, type Answer, decodeAnswer, encodeFrame, encodeToken, shardOf, subjects } from "@hawser/wire";
 import type { Ask } from "./asks.ts";
-import type { CommandView } from "./command.ts";
+import type { CommandView } from "@hawser/command-engine";
 
 export type Asked<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: CommandError };
 

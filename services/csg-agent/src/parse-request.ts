@@ -19,7 +19,7 @@ import {
   requestProperties as names,
 } from "@hawser/csg-protocol";
 import type { SubmitHead } from "@hawser/wire";
-import type { CommandRequest } from "./machine-messages.ts";
+import type { CommandRequest } from "@hawser/command-engine";
 
 export interface RequestDefaults {
   readonly replyTopic: string;

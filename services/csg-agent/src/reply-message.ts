@@ -1,8 +1,7 @@
 /** Replies and events as RocketMQ messages. */
 import { messageGroupOf, replyProperties as names, tagOf } from "@hawser/csg-protocol";
 import type { RocketMqMessage } from "@hawser/wire";
-import type { CommandView } from "./command.ts";
-import type { Reply } from "./machine-messages.ts";
+import type { CommandView, Reply } from "@hawser/command-engine";
 
 export interface GatewayName {
   readonly gateway: string;

@@ -22,7 +22,7 @@ import {
 import { listenError } from "@hawser/errors";
 import { counter, metricNames, SpanKind, spanName, spanNames, startEdgeSpan, traceparentOf } from "@hawser/telemetry";
 import { z } from "zod";
-import type { CommandView } from "./command.ts";
+import type { CommandView } from "@hawser/command-engine";
 import type { GatewayAsker } from "./gateway-asker.ts";
 
 export interface RestOptions {

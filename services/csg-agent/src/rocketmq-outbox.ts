@@ -3,7 +3,7 @@ import type { ActorKey } from "@hawser/actors";
 import type { LogWriter } from "@hawser/log";
 import { attributes, SpanKind, spanName, spanNames, startSpan, traceparentOf } from "@hawser/telemetry";
 import { type DestinationSet, encodeRocketMqMessage, encodeTraceparent, partitionOf, RecordKind, type RocketMqMessage } from "@hawser/wire";
-import type { Reply } from "./machine-messages.ts";
+import type { Reply } from "@hawser/command-engine";
 import { type GatewayName, replyMessage } from "./reply-message.ts";
 
 export interface OutboxOptions {

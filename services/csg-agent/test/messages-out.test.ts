@@ -4,7 +4,7 @@ import { newUuidV7, parseDownlink, uuidBytes } from "@hawser/csg-protocol";
 import { decodeEnvelope, decodeRocketMqMessage, encodeRocketMqMessage } from "@hawser/wire";
 import { DeadlineHeap } from "../src/deadline-heap.ts";
 import { downlinkEnvelope } from "../src/downlink-envelope.ts";
-import type { Reply } from "../src/machine-messages.ts";
+import type { Reply } from "@hawser/command-engine";
 import { eventMessage, replyMessage } from "../src/reply-message.ts";
 
 const id = newUuidV7();

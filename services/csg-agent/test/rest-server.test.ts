@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { commandError, isUuid, newUuidV7, uuidV5 } from "@hawser/csg-protocol";
 import type { Ask } from "../src/asks.ts";
-import type { CommandView } from "../src/command.ts";
+import type { CommandView } from "@hawser/command-engine";
 import type { GatewayAsker } from "../src/gateway-asker.ts";
 import { RestServer } from "../src/rest-server.ts";
 

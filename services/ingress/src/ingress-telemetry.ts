@@ -21,7 +21,7 @@ import {
 } from "@hawser/telemetry";
 import type { Envelope } from "@hawser/wire";
 import type { Client } from "./client.ts";
-import type { PublishedMessage } from "./publish-path.ts";
+import type { PublishedMessage } from "./published-message.ts";
 import { traceparentIn } from "./trace-property.ts";
 
 /** The span of a publish and the context its envelope carries. */

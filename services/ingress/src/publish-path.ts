@@ -3,7 +3,7 @@
  * publish is completed when every durable destination is safe and, for a live topic, the NATS
  * flush of its tick has returned. QoS 2 goes live only after its append is safe.
  */
-import { closeReasonOf, forwardableProperties, reasonCodes, type InboundPublish, type InboundSlot } from "@hawser/mqtt";
+import { closeReasonOf, forwardableProperties, reasonCodes, type InboundSlot } from "@hawser/mqtt";
 import type { LogWriter } from "@hawser/log";
 import type { ShardCaller } from "@hawser/shards";
 import {
@@ -21,6 +21,7 @@ import type { ActorPath } from "./actor-path.ts";
 import type { Client } from "./client.ts";
 import type { IngressTelemetry, PublishSpan } from "./ingress-telemetry.ts";
 import type { LiveBus, LiveWaiter } from "./live-bus.ts";
+import type { PublishedMessage } from "./published-message.ts";
 import { RouteCache, type Route } from "./route-publish.ts";
 
 const P2P_TIMEOUT_MS = 5_000;
@@ -37,9 +38,6 @@ export interface PublishPathParts {
   readonly actors: ActorPath;
   readonly telemetry: IngressTelemetry;
 }
-
-/** The parts of a publish that a will has too. */
-export type PublishedMessage = Pick<InboundPublish, "topic" | "qos" | "retain" | "properties" | "payload">;
 
 export class PublishPath {
   readonly #parts: PublishPathParts;
