@@ -23,7 +23,7 @@ export class CursorRecord {
       const stored = await this.#kv.get(this.#key);
       const cursor = stored ? decodeCursor(stored.value) : null;
       if (cursor && cursor.epoch > this.#epoch) return null;
-      const stamped: Cursor = { version: 1, epoch: this.#epoch, sequence: cursor?.sequence ?? 0, doneNext: cursor?.doneNext ?? {} };
+      const stamped: Cursor = { version: 1, epoch: this.#epoch, sequence: cursor?.sequence ?? 0, doneNext: cursor?.doneNext ?? {}, late: cursor?.late ?? [] };
       const value = encodeCursor(stamped);
       const written = stored ? await this.#kv.update(this.#key, value, stored.revision) : await this.#kv.create(this.#key, value);
       if (written.kind === "ok") {
@@ -36,8 +36,8 @@ export class CursorRecord {
   }
 
   /** @returns "unknown": try again later */
-  async write(sequence: number, doneNext: Readonly<Record<string, number>>): Promise<"ok" | "fenced" | "unknown"> {
-    const value = encodeCursor({ version: 1, epoch: this.#epoch, sequence, doneNext });
+  async write(position: Pick<Cursor, "sequence" | "doneNext" | "late">): Promise<"ok" | "fenced" | "unknown"> {
+    const value = encodeCursor({ version: 1, epoch: this.#epoch, ...position });
     const result = await this.#kv.update(this.#key, value, this.#revision);
     if (result.kind === "ok") {
       this.#revision = result.revision;

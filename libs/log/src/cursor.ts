@@ -7,6 +7,8 @@ export interface Cursor {
   readonly sequence: number;
   /** Per origin: numbers below are done, wherever they stand. */
   readonly doneNext: Readonly<Record<string, number>>;
+  /** Log sequences that are not done and were handed on behind a higher one. */
+  readonly late?: readonly number[];
 }
 
 export function cursorKey(consumer: string, partition: number): string {

@@ -4,6 +4,10 @@
  * cursor record is stamped with the owner's epoch before the first entry is handed on and written by
  * compare-and-set (cursor-record.ts), so a stale owner learns at its next write that it is one.
  *
+ * Entries go on in the order of their origin's numbers, which is not always that of the log: one that
+ * was held behind a gap follows others that stand after it. It is late, also when the next owner
+ * hands it on again: who tells repetitions by the log sequence must not take it for one.
+ *
  * A gap whose origin is dead is voided: a void entry for each missing number is appended. Records and
  * void of a number exclude each other (message-id.ts), so this is safe even when the origin lives.
  */
@@ -22,8 +26,8 @@ export interface LogConsumerOptions {
   readonly epoch: number;
   /** Whether the member of this boot may still append. */
   readonly isAlive: (origin: string) => boolean;
-  /** An entry that goes on, in order per origin; call done(sequence) when it is finished. */
-  readonly onEntry: (entry: LogEntry, sequence: number) => void;
+  /** An entry that goes on, in order per origin; call done(sequence) when it is finished. `late`: behind a higher sequence. */
+  readonly onEntry: (entry: LogEntry, sequence: number, late: boolean) => void;
   /** The cursor has a newer owner: stop at once. */
   readonly onFenced: () => void;
   readonly onProblem?: (problem: string) => void;
@@ -55,6 +59,10 @@ export class LogConsumer {
   #tracker = new DoneTracker(0, {});
   /** Handed on and not done, by log sequence. */
   readonly #unfinished = new Map<number, Passed>();
+  /** Highest log sequence that was handed on. */
+  #handedTo = 0;
+  /** Unfinished ones that were handed on behind a higher one, by this owner or one before. */
+  readonly #late = new Set<number>();
   /** What one entry has let through. */
   #passed: Passed[] = [];
   readonly #voiding = new Set<string>();
@@ -100,6 +108,7 @@ export class LogConsumer {
     this.#gate = new SequenceGate(this.#sink(), cursor.doneNext);
     this.#tracker = new DoneTracker(sequence, cursor.doneNext);
     this.#writtenCursor = cursor.sequence;
+    for (const late of cursor.late ?? []) this.#late.add(late);
     this.#running = true;
     this.#timers = [setInterval(() => this.#writeCursor(), CURSOR_EVERY_MS), setInterval(() => this.#voidDeadGaps(), LOOK_EVERY_MS)];
     this.#reader.start(sequence + 1);
@@ -111,6 +120,7 @@ export class LogConsumer {
     const entry = this.#unfinished.get(sequence);
     if (!entry) return;
     this.#unfinished.delete(sequence);
+    this.#late.delete(sequence);
     this.#tracker.done(entry.origin, entry.number);
     if (this.#unfinished.size < this.#limit) this.#reader.resume();
   }
@@ -155,7 +165,13 @@ export class LogConsumer {
       else this.#unfinished.set(item.held.sequence, item);
     }
     if (this.#unfinished.size >= this.#limit) this.#reader.pause();
-    for (const { held } of passed) if (held !== null && this.#running) this.#options.onEntry(held.entry, held.sequence);
+    for (const { held } of passed) if (held !== null && this.#running) this.#pass(held);
+  }
+
+  #pass({ entry, sequence }: Held): void {
+    if (sequence < this.#handedTo) this.#late.add(sequence);
+    else this.#handedTo = sequence;
+    this.#options.onEntry(entry, sequence, this.#late.has(sequence));
   }
 
   #voidDeadGaps(): void {
@@ -193,7 +209,7 @@ export class LogConsumer {
     // of a dead origin nothing more comes once the log is drained: only then it is forgotten
     const drained = this.lag.entries === 0;
     const doneNext = this.#tracker.snapshot((origin) => !drained || this.#options.isAlive(origin));
-    const written = await this.#record.write(sequence, doneNext);
+    const written = await this.#record.write({ sequence, doneNext, late: [...this.#late] });
     if (written === "ok") this.#writtenCursor = sequence;
     else if (written === "fenced" && this.#running) {
       this.#halt();

@@ -2,8 +2,8 @@ import type { LogEntry } from "@hawser/wire";
 
 /** One kind of destination of one partition: takes entries, says which are finished. */
 export interface Drain {
-  /** An entry in the order of the log. */
-  take(entry: LogEntry, sequence: number): void;
+  /** In the order of their origin. `late`: entries that stand behind it in the log have been taken already. */
+  take(entry: LogEntry, sequence: number, late: boolean): void;
   /** Entries taken and not finished. */
   readonly open: number;
   /** Nothing is begun any more; what is on its way may still finish. */

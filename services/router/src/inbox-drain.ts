@@ -2,7 +2,8 @@
  * The log into the inboxes: for each entry one packed inbox entry per shard some of whose persistent
  * sessions may want its messages. Per shard one append at a time, in the order of the log, repeated
  * until it is stored: the owner of the shard drops a log sequence below the highest it has seen, so
- * a redone append is harmless and one out of order would be lost.
+ * a redone append is harmless. An entry that comes out of order carries no log sequence, because it
+ * would be dropped too: done again, it is delivered again.
  */
 import type { Bus } from "@hawser/bus";
 import { errorLine } from "@hawser/errors";
@@ -39,7 +40,7 @@ export class InboxDrain implements Drain {
     this.#options = options;
   }
 
-  take(entry: LogEntry, sequence: number): void {
+  take(entry: LogEntry, sequence: number, late: boolean): void {
     this.open++;
     const work = new EntryWork(sequence, (finished) => {
       this.open--;
@@ -47,7 +48,7 @@ export class InboxDrain implements Drain {
     });
     for (const [shard, messages] of this.#sort(entry)) {
       work.begin();
-      const bytes = encodeInboxEntry({ partition: this.#options.partition, logSequence: sequence, messages });
+      const bytes = encodeInboxEntry({ partition: this.#options.partition, logSequence: late ? 0 : sequence, messages });
       const queue = this.#queues.get(shard);
       if (queue) queue.push({ bytes, work });
       else {

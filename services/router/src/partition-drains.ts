@@ -66,7 +66,7 @@ export class PartitionDrains {
         epoch,
         isAlive: (origin) => board.isAlive(origin),
         // what arrives while this ends is left to the next owner
-        onEntry: (entry, sequence) => this.#stopped || drain.take(entry, sequence),
+        onEntry: (entry, sequence, late) => this.#stopped || drain.take(entry, sequence, late),
         onFenced: () => {
           log.warn({ consumer: name, partition, epoch }, "another router drains this partition");
           drain.stop();
