@@ -58,6 +58,7 @@ export class RocketMqSender<M extends OutgoingMessage = OutgoingMessage> {
   readonly #sweep: NodeJS.Timeout;
   #scheduled = false;
   #awaySince = 0;
+  #backSince = 0;
   #refusesEmpty = false;
   #closed = false;
 
@@ -98,9 +99,10 @@ export class RocketMqSender<M extends OutgoingMessage = OutgoingMessage> {
     return [...this.#lanes.values()].filter((lane) => lane.parked).map((lane) => lane.topic);
   }
 
-  /** Makes room: messages of missing topics are refused now and not when their time is over. */
+  /** Makes room: messages of missing topics are refused now and not when their time is over. Not while RocketMQ is coming back. */
   refuseParked(): void {
-    for (const lane of this.#lanes.values()) lane.refuseParked();
+    if (this.#awaySince !== 0 || Date.now() - this.#backSince < this.#host.parkMs) return;
+    for (const lane of this.#lanes.values()) lane.makeRoom();
   }
 
   get connected(): boolean {
@@ -175,7 +177,8 @@ export class RocketMqSender<M extends OutgoingMessage = OutgoingMessage> {
 
   #back(): void {
     if (this.#awaySince === 0) return;
-    const awayMs = Date.now() - this.#awaySince;
+    this.#backSince = Date.now();
+    const awayMs = this.#backSince - this.#awaySince;
     this.#awaySince = 0;
     this.#options.onEvent?.({ kind: "back", awayMs });
   }

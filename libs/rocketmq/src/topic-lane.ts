@@ -153,10 +153,18 @@ export class TopicLane<M extends OutgoingMessage> {
   }
 
   #refuseOverdue(): void {
-    if (this.#host.now() - this.#parkedSince >= this.#host.parkMs) this.refuseParked();
+    if (this.#host.now() - this.#parkedSince >= this.#host.parkMs) this.#refuseParked();
   }
 
-  refuseParked(): void {
+  /**
+   * A topic nobody here has seen is refused at once. One that was there once has all its time: a
+   * RocketMQ that has just started knows no topic for a while.
+   */
+  makeRoom(): void {
+    if (this.#normal === null && this.#fifo === null) this.#refuseParked();
+  }
+
+  #refuseParked(): void {
     const status = this.#parkedStatus;
     if (this.#state !== "parked" || status.code === codes.unauthorized) return;
     const items = [...this.#unsorted, ...(this.#normal?.takeAll() ?? []), ...(this.#fifo?.takeAll() ?? [])];
