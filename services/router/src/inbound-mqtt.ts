@@ -16,6 +16,7 @@ import {
   encodeEnvelope,
   encodeFrame,
   encodeP2pRequest,
+  type P2pOutcome,
   partitionOf,
   RecordKind,
   SessionVerb,
@@ -129,17 +130,18 @@ export class InboundMqtt {
     const { sessions, shards, log } = this.#context;
     const request = encodeP2pRequest({ instance: this.#instance, storable, receiptTo: "", token: "", envelope });
     sessions.call(shardOf(this.#instance, target, shards), encodeFrame(SessionVerb.p2p, null, request), CALL_OPTIONS, (error, bytes) => {
-      const answer = error ? null : decodeAnswer(bytes);
-      const ok = answer !== null && (answer.ok || answer.code === "refused");
+      const answer = error ? null : decodeAnswer<P2pOutcome>(bytes);
       if (answer !== null && !answer.ok) log.warn({ rule: this.#rule.id, code: answer.code, reason: answer.reason }, "P2P message not taken");
-      if (answer?.ok) {
+      // unknown: an answer was lost on the way to the inbox or to the ingress
+      if (answer?.ok && answer.state !== "unknown") {
         this.#delivered.add(1);
         span?.end();
-      } else {
-        counter(metricNames.rocketmqReceived, { rule: this.#rule.id, outcome: answer ? answer.code : "unavailable" }).add(1);
-        failSpan(span, answer ? answer.code : error!.kind);
+        return settle(index, true);
       }
-      settle(index, ok);
+      const outcome = answer === null ? "unavailable" : answer.ok ? "unknown" : answer.code;
+      counter(metricNames.rocketmqReceived, { rule: this.#rule.id, outcome }).add(1);
+      failSpan(span, error ? error.kind : outcome);
+      settle(index, outcome === "refused");
     });
   }
 }
