@@ -3,11 +3,11 @@
  * RocketMQ application that commands them. Exit code 0 only if every expectation held; nothing is
  * left behind.
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseSetting } from "@hawser/config";
-import { defaultGroups, defaultTopics, progress, Stack } from "@hawser/stack";
+import { defaultGroups, defaultTopics, natsServerBinary, progress, rocketMqBinary, Stack } from "@hawser/stack";
 import { startOtlpSink, startS3 } from "@hawser/testkit";
 import { TopicReader } from "./app-messages.ts";
 import { ControlPlane } from "./control-plane.ts";
@@ -46,7 +46,8 @@ export async function runDemo(): Promise<void> {
   progress("stopping everything");
   for (const end of ending.reverse()) await end().catch(() => undefined);
   const held = failure === null && rows.length > 0 && rows.every((row) => row.held);
-  if (held || interrupted) rmSync(data, { recursive: true, force: true });
+  const started = existsSync(join(data, "logs"));
+  if (held || interrupted || !started) rmSync(data, { recursive: true, force: true });
   else process.stderr.write(`hawser: logs are in ${join(data, "logs")}\n`);
   if (failure !== null && !interrupted) throw failure;
   const good = rows.filter((row) => row.held).length;
@@ -55,6 +56,8 @@ export async function runDemo(): Promise<void> {
 }
 
 async function play(data: string, ending: (() => Promise<unknown>)[], signal: AbortSignal): Promise<readonly Expectation[]> {
+  // what cannot be had is said before anything is started
+  await Promise.all([natsServerBinary(), rocketMqBinary()]);
   const sink = await startOtlpSink();
   ending.push(() => sink.stop());
   progress("an object store with this repository in it");
