@@ -4,8 +4,8 @@
  * The last CONNECT wins. While an earlier connection is not known to be over, its ingress is
  * ordered to close it [MQTT-3.1.4-3], and the CONNECT waits until that ingress has confirmed (the
  * connection is gone and its appends are resolved), is dead, or has used up the time it has. A
- * CONNECT that comes meanwhile replaces the one that waits. What names an older sequence than the
- * connection that counts is ignored.
+ * CONNECT that comes meanwhile replaces the one that waits. The same CONNECT asked again is the same
+ * CONNECT. What names an older sequence than the connection that counts is ignored.
  *
  * A connection that is over takes a session of expiry 0 with it; another session waits that long
  * [MQTT-3.1.2-23]. Session present is decided at the grant, when everything before is over.
@@ -159,6 +159,7 @@ class Turn {
       state.waiting.reply = reply;
       return;
     }
+    if (state.connection && same(state.connection)) return this.#grantAgain(state.connection, reply);
     if (state.waiting) this.#answer(state.waiting.reply, { ok: false, code: "refused", reason: "taken over" });
     let notBeforeMs = 0;
     if (state.connection) {
@@ -170,6 +171,18 @@ class Turn {
     state.waiting = { ...order, request, reply, notBeforeMs };
     this.#orderClose("takeover");
     this.#grantIfFree();
+  }
+
+  /** Its ingress asks again because the answer was lost; what was delivered to it meanwhile was too early. */
+  #grantAgain(connection: Connection, reply: Reply): void {
+    const { closing, session } = this.#state;
+    if (closing || !session) return this.#answer(reply, { ok: false, code: "refused", reason: "taken over" });
+    const { sequence } = connection;
+    const sessionPresent = compareOrder(session.born, connection) !== 0;
+    this.#effects.push(
+      { kind: "grant", reply, grant: { sequence, sessionPresent, subscriptions: [...session.subscriptions.values()] } },
+      { kind: "online", connection },
+    );
   }
 
   #orderClose(reason: "takeover" | "kicked"): void {

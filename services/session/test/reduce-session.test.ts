@@ -92,6 +92,20 @@ describe("takeover", () => {
     expect(client.tell({ kind: "gone", sequence: "1.1" })).toContainEqual(expect.objectContaining({ kind: "grant", reply: "connect-2" }));
   });
 
+  it("a CONNECT asked again after its grant, whose answer was lost, is granted as before", () => {
+    const client = new Client();
+    expect(grantOf(client.connect(1, persistent))?.sessionPresent).toBe(false);
+    const again = client.connect(1, persistent);
+    expect(again).toMatchObject([{ kind: "grant", reply: "connect-1", grant: { sequence: "1.1", sessionPresent: false } }, { kind: "online" }]);
+    client.closed("1.1");
+    expect(grantOf(client.connect(2, persistent))?.sessionPresent).toBe(true);
+    expect(grantOf(client.connect(2, persistent))).toMatchObject({ sequence: "1.3", sessionPresent: true });
+    // the newer CONNECT stays the last one, however often the older is asked again
+    expect(kinds(client.connect(3, persistent))).toEqual(["order-close"]);
+    expect(client.connect(2, persistent)).toMatchObject([{ kind: "answer", reply: "connect-2", answer: { ok: false, code: "refused" } }]);
+    expect(grantOf(client.tell({ kind: "gone", sequence: "1.3" }))?.sequence).toBe("1.5");
+  });
+
   it("an ingress that does not answer holds the new one up only so long", () => {
     const client = new Client();
     client.connect(1);
