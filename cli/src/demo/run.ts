@@ -50,9 +50,13 @@ export async function runDemo(): Promise<void> {
   if (held || interrupted || !started) rmSync(data, { recursive: true, force: true });
   else process.stderr.write(`hawser: logs are in ${join(data, "logs")}\n`);
   if (failure !== null && !interrupted) throw failure;
+  if (interrupted) {
+    progress("interrupted; nothing is left running");
+    process.exit(130);
+  }
   const good = rows.filter((row) => row.held).length;
   process.stdout.write(`\n${good} of ${rows.length} expectations held, in ${((Date.now() - startedMs) / 1000).toFixed(1)} s\n`);
-  process.exit(held ? 0 : interrupted ? 130 : 1);
+  process.exit(held ? 0 : 1);
 }
 
 async function play(data: string, ending: (() => Promise<unknown>)[], signal: AbortSignal): Promise<readonly Expectation[]> {
