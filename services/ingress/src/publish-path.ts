@@ -113,7 +113,7 @@ export class PublishPath {
     let waiting = route.destinations ? 2 : 1;
     let result: Outcome | "offline" = "stored";
     const part = (outcome: Outcome | "offline"): void => {
-      if (outcome !== "stored" && result !== "ambiguous") result = outcome;
+      if (severity[outcome] > severity[result]) result = outcome;
       if (--waiting === 0) this.#settle(client, slot, result, span);
     };
     if (route.destinations) this.#append(client, route.destinations, envelope, part);
@@ -172,6 +172,8 @@ export class PublishPath {
 }
 
 type Outcome = "stored" | "refused" | "ambiguous";
+/** The worst of several counts: an absent receiver does not excuse the log. */
+const severity: Readonly<Record<Outcome | "offline", number>> = { stored: 0, offline: 1, refused: 2, ambiguous: 3 };
 type Settle = (client: Client, slot: InboundSlot | null, outcome: Outcome | "offline" | "rejected", span: PublishSpan | null) => void;
 
 /** A publish until all its ways are safe: one object per message, because there are many. */
@@ -180,8 +182,8 @@ class PublishInFlight implements LiveWaiter {
   readonly #client: Client;
   readonly #slot: InboundSlot | null;
   readonly #span: PublishSpan | null;
+  /** 0: it has its outcome. */
   #waiting: number;
-  #result: Outcome = "stored";
 
   constructor(settle: Settle, client: Client, slot: InboundSlot | null, span: PublishSpan | null, ways: number) {
     this.#settle = settle;
@@ -196,7 +198,9 @@ class PublishInFlight implements LiveWaiter {
   }
 
   part(outcome: Outcome): void {
-    if (outcome !== "stored") this.#result = outcome;
-    if (--this.#waiting === 0) this.#settle(this.#client, this.#slot, this.#result, this.#span);
+    if (this.#waiting === 0) return;
+    // what failed has failed: NATS may be away for long
+    this.#waiting = outcome === "stored" ? this.#waiting - 1 : 0;
+    if (this.#waiting === 0) this.#settle(this.#client, this.#slot, outcome, this.#span);
   }
 }
