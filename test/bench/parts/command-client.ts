@@ -5,6 +5,10 @@ import { defaultGroups, defaultTopics } from "@hawser/stack";
 
 export interface CommandOutcome {
   readonly id: string;
+  /** Wall clock. */
+  readonly sentAtMs: number;
+  /** Until RocketMQ had stored the command. */
+  readonly storedMs: number;
   readonly latencyMs: number;
   /** `OK`, or why not. */
   readonly code: string;
@@ -12,6 +16,9 @@ export interface CommandOutcome {
 
 interface Waiting {
   readonly sentAtMs: number;
+  /** Of performance.now(). */
+  readonly begun: number;
+  storedMs: number;
   readonly done: (outcome: CommandOutcome) => void;
 }
 
@@ -47,7 +54,8 @@ export class CommandClient {
   /** @param done called with the final reply */
   ping(gateway: string, done: (outcome: CommandOutcome) => void): void {
     const id = newUuidV7();
-    this.#waiting.set(id, { sentAtMs: performance.now(), done });
+    const waiting: Waiting = { sentAtMs: Date.now(), begun: performance.now(), storedMs: 0, done };
+    this.#waiting.set(id, waiting);
     const properties: [string, string][] = [
       [requestProperties.gateway, gateway],
       [requestProperties.method, METHOD],
@@ -57,7 +65,8 @@ export class CommandClient {
     ];
     const message = { topic: this.#topics.csgCommand, body: BODY, properties, tag: tagOf(METHOD), keys: [id, gateway], group: messageGroupOf(gateway) };
     this.#sender.send(message, (outcome) => {
-      if (outcome.kind !== "sent") this.#finish(id, outcome.kind);
+      if (outcome.kind === "sent") waiting.storedMs = performance.now() - waiting.begun;
+      else this.#finish(id, outcome.kind);
     });
   }
 
@@ -70,7 +79,7 @@ export class CommandClient {
     const waiting = this.#waiting.get(id);
     if (!waiting) return; // a reply may come twice
     this.#waiting.delete(id);
-    waiting.done({ id, latencyMs: performance.now() - waiting.sentAtMs, code });
+    waiting.done({ id, sentAtMs: waiting.sentAtMs, storedMs: waiting.storedMs, latencyMs: performance.now() - waiting.begun, code });
   }
 
   async stop(): Promise<void> {
