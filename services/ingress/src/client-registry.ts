@@ -1,16 +1,17 @@
 /**
  * The clients of this process by number, and the end of each: its subscriptions
  * leave the index at once, its will is published if it did not say goodbye [MQTT-3.1.2-8], and the
- * session owner is told when its appends are resolved.
+ * session owner is told when its appends are resolved, until it has heard it.
  */
 import type { ClosedInfo, ConnectPacketInfo, WillInfo } from "@hawser/mqtt";
 import type { ShardCaller } from "@hawser/shards";
-import { encodeFrame, SessionVerb, type ClosedNotice } from "@hawser/wire";
+import { decodeAnswer, encodeFrame, SessionVerb, type ClosedNotice } from "@hawser/wire";
 import type { Client } from "./client.ts";
 import type { FanOut } from "./fan-out.ts";
 
 const OWNER_TIMEOUT_MS = 5_000;
 const OWNER_PATIENCE_MS = 15_000;
+const TELL_AGAIN_MS = 1_000;
 
 export class ClientRegistry {
   readonly #sessions: ShardCaller;
@@ -18,6 +19,7 @@ export class ClientRegistry {
   readonly #publishWill: (client: Client, will: WillInfo) => void;
   readonly #byNumber = new Map<number, Client>();
   readonly #wills = new Map<Client, WillInfo>();
+  #stopped = false;
 
   constructor(sessions: ShardCaller, fanOut: FanOut, publishWill: (client: Client, will: WillInfo) => void) {
     this.#sessions = sessions;
@@ -68,13 +70,21 @@ export class ClientRegistry {
         goodbye: why.goodbye,
         ...(why.sessionExpirySeconds === undefined ? {} : { sessionExpirySeconds: why.sessionExpirySeconds }),
       };
-      // unanswered: the owner finds out from the next attach list, which lacks this connection
-      this.#sessions.call(
-        client.shard,
-        encodeFrame(SessionVerb.closed, notice),
-        { timeoutMs: OWNER_TIMEOUT_MS, patienceMs: OWNER_PATIENCE_MS },
-        () => undefined,
-      );
+      this.#tellOwner(client.shard, encodeFrame(SessionVerb.closed, notice));
     });
+  }
+
+  /** An owner that has not heard it would keep the client online: told twice is told once. */
+  #tellOwner(shard: number, frame: Buffer): void {
+    this.#sessions.call(shard, frame, { timeoutMs: OWNER_TIMEOUT_MS, patienceMs: OWNER_PATIENCE_MS }, (error, bytes) => {
+      const answer = error ? null : decodeAnswer(bytes);
+      if (this.#stopped || (answer && (answer.ok || answer.code !== "busy"))) return;
+      setTimeout(() => this.#stopped || this.#tellOwner(shard, frame), TELL_AGAIN_MS).unref();
+    });
+  }
+
+  /** Nothing is told again from here on. */
+  stop(): void {
+    this.#stopped = true;
   }
 }

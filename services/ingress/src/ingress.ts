@@ -203,6 +203,7 @@ export class Ingress implements ConnectionHandler, RunningService {
     const deadline = performance.now() + DRAIN_TIMEOUT_MS;
     while (this.#clients.size > 0 && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 10));
     await acceptor?.stop();
+    this.#clients.stop();
     this.#link.stop();
     this.#live.stop();
     this.#log.stop();
