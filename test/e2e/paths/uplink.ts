@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { expect, it } from "vitest";
 import { clientIdOf, Device } from "../kit/device.ts";
+import { metric } from "../kit/metrics.ts";
 import { until } from "../kit/until.ts";
 import type { PartsNow } from "./parts.ts";
 
@@ -111,9 +112,12 @@ export function uplinkPaths(parts: PartsNow): void {
     await first.subscribe({ filter: "demo/kept/#", qos: 1 });
     await first.leave();
     const [live, p2p, forgotten] = [randomUUID(), randomUUID(), randomUUID()];
+    const delivered = () => metric(stack, "router", "hawser_rocketmq_received_messages_total", { rule: "demo-in", outcome: "delivered" });
+    const before = await delivered();
     await business.send(stack.topics.demoDown, live, { mqttSecondTopic: "/kept/1" });
     await business.send(stack.topics.demoDown, forgotten, { mqttSecondTopic: `/p2p/${first.clientId}` });
     await business.send(stack.topics.demoDown, p2p, { mqttSecondTopic: `/p2p/${first.clientId}`, cleansessionflag: "false" });
+    await until("all three taken from RocketMQ", delivered, (count) => count >= before + 3);
     const again = await Device.connect(stack, "down-away", { clean: false, ingress: 1 });
     expect(again.connack.sessionPresent).toBe(true);
     await again.until("both stored messages", (all) => [live, p2p].every((text) => all.some((each) => each.text === text)));
