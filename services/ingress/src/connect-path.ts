@@ -37,6 +37,8 @@ export interface ConnectPathParts {
   readonly clients: ClientRegistry;
   readonly fanOut: FanOut;
   readonly telemetry: IngressTelemetry;
+  /** The owner of this shard may hold a connection that is none. */
+  readonly listLater: (shard: number) => void;
 }
 
 const OWNER_TIMEOUT_MS = 8_000;
@@ -112,6 +114,7 @@ export class ConnectPath {
         const reason = answer ? answer.reason : "session-owner-unavailable";
         this.#parts.telemetry.connectRefused(reason, client.clientId, client.clientIp, "");
         this.#parts.clients.remove(client);
+        if (error?.kind === "timeout") this.#parts.listLater(client.shard);
         return client.connection.refuseConnect(refusalOf("HAWSER_E_UNAVAILABLE"));
       }
       this.#accept(client, request, answer, assigned);

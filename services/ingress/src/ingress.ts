@@ -73,6 +73,7 @@ export class Ingress implements ConnectionHandler, RunningService {
       clients: this.#clients,
       fanOut,
       telemetry,
+      listLater: (shard) => this.#link.listLater(shard),
     });
     this.#publishes = new PublishPath({
       member,
@@ -206,6 +207,8 @@ export class Ingress implements ConnectionHandler, RunningService {
     this.#clients.stop();
     this.#link.stop();
     this.#live.stop();
+    // wills, and what nobody waits for
+    await Promise.race([this.#log.flushed(), new Promise((resolve) => setTimeout(resolve, Math.max(0, deadline - performance.now())))]);
     this.#log.stop();
     for (const directory of this.#directories) directory.stop();
     this.board.stop();

@@ -38,6 +38,8 @@ export interface DeliveryItem {
 
 const ATTACH_TIMEOUT_MS = 5_000;
 const ATTACH_PATIENCE_MS = 30_000;
+/** An owner may grant a CONNECT some seconds after its ingress has given up, and spares for 15 s what it has just granted. */
+const LIST_LATER_MS = 30_000;
 const OK = encodeAnswer({ ok: true });
 const closeCodes = {
   takeover: "HAWSER_E_TAKEN_OVER",
@@ -70,6 +72,7 @@ export class SessionLink {
   #subscription: Subscription | null = null;
   readonly #acks = new Map<Client, number[]>();
   #acksScheduled = false;
+  readonly #listsDue = new Map<number, NodeJS.Timeout>();
 
   constructor(parts: SessionLinkParts) {
     this.#parts = parts;
@@ -82,6 +85,8 @@ export class SessionLink {
 
   stop(): void {
     this.#subscription?.unsubscribe();
+    for (const timer of this.#listsDue.values()) clearTimeout(timer);
+    this.#listsDue.clear();
   }
 
   #order(message: BusMessage): void {
@@ -196,6 +201,16 @@ export class SessionLink {
       if (!answer.ok) return;
       for (const { connection } of answer.refused) this.#parts.clients.numbered(connection)?.connection.close(closeReasonOf("HAWSER_E_TAKEN_OVER"));
     });
+  }
+
+  /** A CONNECT had no answer: should it be granted after all, only a list tells the owner that nobody is there. */
+  listLater(shard: number): void {
+    if (this.#listsDue.has(shard)) return;
+    const due = (): void => {
+      this.#listsDue.delete(shard);
+      this.attach(shard);
+    };
+    this.#listsDue.set(shard, setTimeout(due, LIST_LATER_MS).unref());
   }
 
   /** After an outage or a pause of this process: every shard it holds connections of. */
