@@ -8,7 +8,7 @@
  */
 import type { CompiledInstance } from "@hawser/catalog";
 import { TopicIndex, type OutgoingPublish } from "@hawser/mqtt";
-import { decodeEnvelope, filterSubjects, type Qos, type StoredSubscription } from "@hawser/wire";
+import { decodeEnvelope, filterSubjects, type Envelope, type Qos, type StoredSubscription } from "@hawser/wire";
 import type { Client } from "./client.ts";
 import type { LiveBus } from "./live-bus.ts";
 import { outgoingOf } from "./outgoing.ts";
@@ -56,7 +56,12 @@ export class FanOut {
   }
 
   #receive(instance: string, bytes: Buffer): void {
-    const envelope = decodeEnvelope(bytes);
+    let envelope: Envelope;
+    try {
+      envelope = decodeEnvelope(bytes);
+    } catch (error) {
+      return this.#telemetry.badMessage("envelope", error);
+    }
     if (this.#lastSequence.get(envelope.origin) === envelope.sequence) return;
     this.#lastSequence.set(envelope.origin, envelope.sequence);
     const index = this.#indexes.get(instance);

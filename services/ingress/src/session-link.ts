@@ -22,6 +22,9 @@ import {
   type AttachList,
   type AttachOutcome,
   type CloseOrder,
+  type Delivery,
+  type Envelope,
+  type Frame,
   type Receipt,
 } from "@hawser/wire";
 import type { Client } from "./client.ts";
@@ -90,8 +93,19 @@ export class SessionLink {
   }
 
   #order(message: BusMessage): void {
-    const frame = decodeFrame(message.data);
-    if (frame.verb === IngressVerb.deliver) this.#deliver(frame.body, message);
+    let frame: Frame;
+    let delivery: Delivery | null;
+    let envelope: Envelope | null;
+    try {
+      frame = decodeFrame(message.data);
+      delivery = frame.verb === IngressVerb.deliver ? decodeDelivery(frame.body) : null;
+      envelope = delivery && decodeEnvelope(delivery.envelope);
+    } catch (error) {
+      // of a later format, or of nobody: its sender is told, the process goes on
+      this.#parts.telemetry.badMessage("order", error);
+      return void message.respond(encodeAnswer({ ok: false, code: "refused", reason: "cannot be read" }));
+    }
+    if (delivery && envelope) this.#deliver(delivery, envelope, message);
     else if (frame.verb === IngressVerb.close) this.#close(frame.head as CloseOrder, message);
     else if (frame.verb === IngressVerb.list) this.attach((frame.head as { shard: number }).shard);
     else message.respond(encodeAnswer({ ok: false, code: "refused", reason: `verb ${frame.verb}` }));
@@ -104,9 +118,7 @@ export class SessionLink {
     client.whenResolved(() => message.respond(OK));
   }
 
-  #deliver(body: Buffer, message: BusMessage): void {
-    const delivery = decodeDelivery(body);
-    const envelope = decodeEnvelope(delivery.envelope);
+  #deliver(delivery: Delivery, envelope: Envelope, message: BusMessage): void {
     const span = this.#parts.telemetry.startDeliver(envelope);
     const outgoing = outgoingOf(envelope, span);
     let handed = false;

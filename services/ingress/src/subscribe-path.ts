@@ -2,8 +2,9 @@
  * SUBSCRIBE and UNSUBSCRIBE. A subscription is in the local index and in NATS before it is stored,
  * and SUBACK leaves when the NATS flush has returned and, for a persistent session, when the owner
  * has stored it and every router knows it: nothing acknowledged to a publisher after SUBACK is missed.
+ * What the owner has not taken is refused, and not held here either.
  */
-import { reasonCodes, type SubscribeRequest as SubscribePacket, type UnsubscribeRequest as UnsubscribePacket } from "@hawser/mqtt";
+import { closeReasonOf, reasonCodes, type SubscribeRequest as SubscribePacket, type UnsubscribeRequest as UnsubscribePacket } from "@hawser/mqtt";
 import { checkTopicFilter, p2pFilterAllowed, parentOf } from "@hawser/rules";
 import type { ShardCaller } from "@hawser/shards";
 import { decodeAnswer, encodeFrame, SessionVerb, type StoredSubscription, type SubscribeRequest, type UnsubscribeRequest } from "@hawser/wire";
@@ -13,6 +14,7 @@ import type { IngressTelemetry } from "./ingress-telemetry.ts";
 
 const OWNER_TIMEOUT_MS = 10_000;
 const OWNER_PATIENCE_MS = 20_000;
+const FLUSH_AGAIN_MS = 250;
 const PLAIN_MAX_FILTER_LENGTH = 65_535;
 
 export interface SubscribePathParts {
@@ -35,6 +37,7 @@ export class SubscribePath {
 
   subscribe(client: Client, request: SubscribePacket): void {
     const granted: StoredSubscription[] = [];
+    const before = new Map<string, StoredSubscription | undefined>();
     const codes: number[] = [];
     for (const wanted of request.subscriptions) {
       const refusal = this.#refusal(client, wanted.filter);
@@ -50,21 +53,38 @@ export class SubscribePath {
         retainAsPublished: wanted.retainAsPublished,
         identifier: request.identifier,
       };
+      if (!before.has(wanted.filter)) before.set(wanted.filter, client.subscriptions.get(wanted.filter));
       this.#parts.fanOut.subscribe(client, subscription);
       granted.push(subscription);
       codes.push(wanted.qos);
     }
     const finish = (failed: boolean): void => {
       if (client.closed) return;
+      if (failed) this.#undo(client, granted, before);
       const answer = failed ? codes.map((code) => (code <= 2 ? reasonCodes.unspecifiedError : code)) : codes;
       client.connection.answerSubscribe(request.packetId, answer);
     };
     if (granted.length === 0) return finish(false);
-    this.#parts.flush().then(
-      () => this.#store(client, granted, finish),
-      // NATS is away: interest is restored at the reconnect, the owner is asked then
-      () => this.#store(client, granted, finish),
-    );
+    this.#whenFlushed(client, () => this.#store(client, granted, finish));
+  }
+
+  /** While NATS is away there is no interest: it is restored at the reconnect. */
+  #whenFlushed(client: Client, done: () => void): void {
+    const again = (): void => {
+      if (!client.closed) this.#whenFlushed(client, done);
+    };
+    this.#parts.flush().then(done, () => setTimeout(again, FLUSH_AGAIN_MS).unref());
+  }
+
+  /** What a later SUBSCRIBE has replaced is that one's. */
+  #undo(client: Client, granted: readonly StoredSubscription[], before: ReadonlyMap<string, StoredSubscription | undefined>): void {
+    for (const subscription of granted) {
+      const { filter } = subscription;
+      if (client.subscriptions.get(filter) !== subscription) continue;
+      const known = before.get(filter);
+      if (known) this.#parts.fanOut.subscribe(client, known);
+      else this.#parts.fanOut.unsubscribe(client, filter);
+    }
   }
 
   #store(client: Client, subscriptions: readonly StoredSubscription[], finish: (failed: boolean) => void): void {
@@ -77,10 +97,14 @@ export class SubscribePath {
     const codes = request.filters.map((filter) =>
       this.#parts.fanOut.unsubscribe(client, filter) ? reasonCodes.success : reasonCodes.noSubscriptionExisted,
     );
-    const finish = (): void => {
-      if (!client.closed) client.connection.answerUnsubscribe(request.packetId, codes);
+    const finish = (failed: boolean): void => {
+      if (client.closed) return;
+      if (!failed) client.connection.answerUnsubscribe(request.packetId, codes);
+      else if (client.level === 5) client.connection.answerUnsubscribe(request.packetId, codes.map(() => reasonCodes.unspecifiedError));
+      // 3.1.1 cannot be told: it tries again on another connection
+      else client.connection.close(closeReasonOf("HAWSER_E_UNAVAILABLE"));
     };
-    if (!client.persistent) return finish();
+    if (!client.persistent) return finish(false);
     const body: UnsubscribeRequest = { ...refOf(client), filters: request.filters };
     this.#ask(client, SessionVerb.unsubscribe, body, finish);
   }

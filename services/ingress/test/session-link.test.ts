@@ -1,5 +1,8 @@
-import { decodeFrame, SessionVerb, type AttachList } from "@hawser/wire";
+import type { BusMessage } from "@hawser/bus";
+import { createLogger } from "@hawser/telemetry";
+import { decodeAnswer, decodeFrame, encodeDelivery, encodeFrame, IngressVerb, SessionVerb, type AttachList } from "@hawser/wire";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { IngressTelemetry } from "../src/ingress-telemetry.ts";
 import { SessionLink, type SessionLinkParts } from "../src/session-link.ts";
 
 beforeEach(() => void vi.useFakeTimers());
@@ -26,4 +29,27 @@ it("an owner that may have granted what nobody waits for any more gets a list, o
   link.stop();
   vi.advanceTimersByTime(60_000);
   expect(asked.length).toBe(2);
+});
+
+it("an order that cannot be read is refused: the process goes on", () => {
+  let order: (message: BusMessage) => void = () => undefined;
+  const link = new SessionLink({
+    member: "ingress-0_test",
+    bus: { subscribe: (_subject: string, handler: typeof order) => (order = handler) },
+    telemetry: new IngressTelemetry(createLogger("ingress", "ingress-0_test", "silent"), () => 0),
+  } as unknown as SessionLinkParts);
+  link.start();
+  const unreadable = encodeFrame(IngressVerb.deliver, null, encodeDelivery({ receivers: [], receiptTo: "", token: "", envelope: Buffer.from([255]) }));
+  const codes: string[] = [];
+  for (const data of [Buffer.from([255, 255]), unreadable]) {
+    order({
+      data,
+      respond: (bytes: Buffer) => {
+        const answer = decodeAnswer(bytes);
+        codes.push(answer.ok ? "ok" : answer.code);
+        return true;
+      },
+    } as unknown as BusMessage);
+  }
+  expect(codes).toEqual(["refused", "refused"]);
 });
