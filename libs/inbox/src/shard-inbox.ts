@@ -38,6 +38,8 @@ export interface InboxStats {
   droppedAge: number;
   /** The stream did not have it any more. */
   droppedLost: number;
+  /** Of a format that is not known. */
+  unreadable: number;
 }
 
 /** One envelope for connections of one ingress. */
@@ -54,7 +56,7 @@ const READ_AHEAD = 8;
 const RECEIVERS_MAX = 1000;
 
 export class ShardInbox {
-  readonly stats: InboxStats = { queued: 0, acknowledged: 0, redelivered: 0, duplicates: 0, droppedFull: 0, droppedAge: 0, droppedLost: 0 };
+  readonly stats: InboxStats = { queued: 0, acknowledged: 0, redelivered: 0, duplicates: 0, droppedFull: 0, droppedAge: 0, droppedLost: 0, unreadable: 0 };
   readonly subscriptions = new SubscriptionIndex();
   readonly #limits: InboxLimits;
   readonly #queues = new Map<string, SessionQueue>();
@@ -176,7 +178,11 @@ export class ShardInbox {
     let sizeBytes = 0;
     for (const [index, message] of entry.messages.entries()) {
       sizeBytes += message.envelope.length;
-      const envelope = decodeEnvelope(message.envelope);
+      const envelope = readEnvelope(message.envelope);
+      if (envelope === null) {
+        this.stats.unreadable++;
+        continue;
+      }
       const matched = this.#match(message.instance, envelope);
       if (matched.length === 0) continue;
       stored ??= newEntry(sequence);
@@ -398,6 +404,14 @@ export class ShardInbox {
     }
     this.#entries.dropUnwanted();
     this.dirty = true;
+  }
+}
+
+function readEnvelope(bytes: Buffer): Envelope | null {
+  try {
+    return decodeEnvelope(bytes);
+  } catch {
+    return null;
   }
 }
 

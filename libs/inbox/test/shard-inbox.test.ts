@@ -110,6 +110,16 @@ describe("matching", () => {
 });
 
 describe("delivery", () => {
+  it("a message that cannot be read takes no other of its entry with it", () => {
+    const shard = inbox();
+    const queue = session(shard, "a", subscription("#"));
+    shard.attach(queue, receiver(1));
+    shard.take(entry(1, envelope("one"), Buffer.from([255]), envelope("two")), 1);
+    expect(texts(shard.collect(never))).toEqual(["one", "two"]);
+    expect(shard.stats.unreadable).toBe(1);
+    expect(decodeCheckpoint(shard.checkpoint(1).record).sessions[0]!.pending).toHaveLength(2);
+  });
+
   it("a window bounds what is on its way, acknowledgements in any order move it on", () => {
     const shard = inbox();
     const queue = session(shard, "a", subscription("#"));

@@ -53,7 +53,7 @@ const EXPIRE_MS = 2_000;
 const DRAIN_MS = 2_000;
 /** An ingress gives up on a CONNECT after 15 s: what was granted longer ago is in its list. */
 const LIST_GRACE_MS = 15_000;
-const COUNTED = ["acknowledged", "redelivered", "droppedFull", "droppedAge", "droppedLost", "duplicates"] as const;
+const COUNTED = ["acknowledged", "redelivered", "droppedFull", "droppedAge", "droppedLost", "duplicates", "unreadable"] as const;
 
 export class SessionService {
   readonly #parts: SessionServiceParts;
@@ -297,6 +297,7 @@ export class SessionService {
     droppedAge: counter(metricNames.inboxDropped, { reason: "age" }),
     droppedLost: counter(metricNames.inboxDropped, { reason: "lost" }),
     duplicates: counter(metricNames.inboxDropped, { reason: "duplicate" }),
+    unreadable: counter(metricNames.inboxDropped, { reason: "unreadable" }),
   };
 
   #countInbox(): void {
