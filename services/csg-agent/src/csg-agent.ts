@@ -149,7 +149,8 @@ export class CsgAgent {
   }
 
   async #release(shard: number): Promise<void> {
-    this.#subscriptions.get(shard)?.unsubscribe();
+    // requests that have arrived are taken: nobody has to wait for an answer that does not come
+    await this.#subscriptions.get(shard)?.drain();
     this.#subscriptions.delete(shard);
     await this.actors.host.closeShard(shard);
     this.actors.forgetShard(shard);
