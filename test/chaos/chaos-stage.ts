@@ -72,7 +72,8 @@ export class ChaosStage {
     ending.push(() => stack.stop());
     const bus = await Bus.connect({ url: stack.natsUrl, name: "chaos" });
     ending.push(() => bus.close());
-    const directories = { session: new ShardDirectory({ bus, service: services.session }), csg: new ShardDirectory({ bus, service: services.csg }), router: new ShardDirectory({ bus, service: services.router }) };
+    const directoryOf = (service: string): ShardDirectory => new ShardDirectory({ bus, service });
+    const directories = { session: directoryOf(services.session), csg: directoryOf(services.csg), router: directoryOf(services.router) };
     for (const each of Object.values(directories)) {
       await each.start();
       ending.push(async () => each.stop());
@@ -81,7 +82,8 @@ export class ChaosStage {
     ending.push(() => business.stop());
     const arrived = business.listen(stack.topics.demo, stack.groups.appDemo);
     business.listenToReplies();
-    const gateways = [0, 1, 2].map((at) => new GatewayProgram(stack, { device: `gw-${at}`, level: at === 1 ? 5 : 4, ingress: at % 2, store: store.access, env: { GATEWAY_S3_PAGE_PAUSE_MS: "100" } }).start());
+    const own = { store: store.access, env: { GATEWAY_S3_PAGE_PAUSE_MS: "100" } };
+    const gateways = [0, 1, 2].map((at) => new GatewayProgram(stack, { device: `gw-${at}`, level: at === 1 ? 5 : 4, ingress: at % 2, ...own }).start());
     for (const gateway of gateways) ending.push(() => gateway.stop());
     for (const { device } of gateways) await gatewayOnline(stack, device);
     const subscribers = await Promise.all([4, 5].map((level) => new SteadySubscriber(stack, `keeper-${level}`, level as 4 | 5, "demo/chaos/#").start()));
@@ -154,7 +156,8 @@ export class ChaosStage {
     const codes = Object.entries(Object.groupBy(this.commands.finals(), ({ code, reason }) => `${code}${reason ? ` / ${reason}` : ""}`)).map(([code, all]) => `${all!.length} ${code}`);
     const copies = this.subscribers.map((each) => each.all().length - new Set(each.all()).size);
     const times = Object.entries(this.timings).map(([what, ms]) => `${what} ${(ms / 1000).toFixed(1)} s`);
-    return `${published} publishes, ${this.#parts.arrived.length} at RocketMQ, ${copies.join(" + ")} delivered again; ${this.commands.sent.length} commands: ${codes.join(", ")}; served again after ${times.join(", ")}`;
+    const uplink = `${published} publishes, ${this.#parts.arrived.length} at RocketMQ, ${copies.join(" + ")} delivered again`;
+    return `${uplink}; ${this.commands.sent.length} commands: ${codes.join(", ")}; served again after ${times.join(", ")}`;
   }
 
   async stop(): Promise<void> {

@@ -25,7 +25,8 @@ export async function startListingStore(pages: number): Promise<ListingStore> {
     const object = `<Contents><Key>${prefix}${page}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>"0"</ETag><Size>1</Size></Contents>`;
     const next = more ? `<NextContinuationToken>${page + 1}</NextContinuationToken>` : "";
     response.writeHead(200, { "content-type": "application/xml" });
-    response.end(`<?xml version="1.0" encoding="UTF-8"?><ListBucketResult><Name>${BUCKET}</Name><Prefix>${prefix}</Prefix><KeyCount>1</KeyCount><IsTruncated>${more}</IsTruncated>${next}${object}</ListBucketResult>`);
+    const head = `<Name>${BUCKET}</Name><Prefix>${prefix}</Prefix><KeyCount>1</KeyCount><IsTruncated>${more}</IsTruncated>`;
+    response.end(`<?xml version="1.0" encoding="UTF-8"?><ListBucketResult>${head}${next}${object}</ListBucketResult>`);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;

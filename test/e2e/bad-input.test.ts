@@ -24,7 +24,8 @@ beforeAll(async () => {
   const { accessKeyId, accessKeySecret } = credentials;
   const rules = [{ id: "csg-up", kind: "actor", parent: "csgUp", service: "csg", live: false }];
   const bus = await Bus.connect({ url: stack.natsUrl, name: "test" });
-  await publishCatalog(bus, { instances: [{ id, profile: "product", csg, groups: [...groups, "GID_other"], parents, rules, credentials: [{ kind: "signature", accessKeyId, accessKeySecret, groups }] }] });
+  const signature = { kind: "signature", accessKeyId, accessKeySecret, groups };
+  await publishCatalog(bus, { instances: [{ id, profile: "product", csg, groups: [...groups, "GID_other"], parents, rules, credentials: [signature] }] });
   await bus.close();
   const probe = async (): Promise<number> => {
     const client = await rawClient(port);

@@ -5,6 +5,12 @@ import type { TestStack } from "@hawser/testkit";
 import { commandMessage, type CommandLine, type ReplyLine, replyLine } from "../../../examples/control-plane/src/command-line.ts";
 import { until } from "./until.ts";
 
+interface MessageHead {
+  readonly tag?: string;
+  readonly keys?: readonly string[];
+  readonly group?: string;
+}
+
 export type Order = Partial<CommandLine> & Pick<CommandLine, "gateway" | "method" | "id">;
 
 export class BusinessSide {
@@ -42,7 +48,7 @@ export class BusinessSide {
   }
 
   /** Resolves when RocketMQ has it. @throws when RocketMQ refuses it */
-  send(topic: string, body: string, properties: Readonly<Record<string, string>> = {}, more: { readonly tag?: string; readonly keys?: readonly string[]; readonly group?: string } = {}): Promise<void> {
+  send(topic: string, body: string, properties: Readonly<Record<string, string>> = {}, more: MessageHead = {}): Promise<void> {
     const message = { topic, body: Buffer.from(body), properties: Object.entries(properties), tag: "", keys: [], group: "", ...more };
     return new Promise((resolve, reject) => {
       this.#sender.send(message, (outcome) => (outcome.kind === "sent" ? resolve() : reject(new Error(JSON.stringify(outcome)))));

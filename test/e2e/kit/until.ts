@@ -15,6 +15,6 @@ export async function until<T>(what: string, look: () => T | Promise<T>, holds: 
 }
 
 function render(seen: unknown): string {
-  const text = JSON.stringify(seen, (_, value: unknown) => (Buffer.isBuffer(value) ? value.toString().slice(0, 200) : value instanceof Map ? [...value] : value instanceof Set ? [...value] : value));
+  const text = JSON.stringify(seen, (_, value: unknown) => (value instanceof Map || value instanceof Set ? [...value] : value));
   return (text ?? String(seen)).slice(0, 3000);
 }

@@ -9,6 +9,14 @@ import { commandView, gatewayOnline } from "../kit/rest.ts";
 import { until } from "../kit/until.ts";
 import type { PartsNow } from "./parts.ts";
 
+interface BadCommand {
+  readonly what: string;
+  readonly order: Omit<Order, "id" | "gateway"> & { readonly gateway?: string };
+  readonly code: string;
+  readonly reason: string;
+  readonly status: number;
+}
+
 export function commandPaths(parts: PartsNow): void {
   const sent = async (order: Omit<Order, "id">): Promise<string> => {
     const id = newUuidV7();
@@ -56,7 +64,7 @@ export function commandPaths(parts: PartsNow): void {
     expect(replies.find(({ kind }) => kind === "rejected")).toMatchObject({ code: "ALREADY_EXISTS", reason: "ID_REUSED", origin: "platform" });
   });
 
-  const bad: readonly { readonly what: string; readonly order: Omit<Order, "id" | "gateway"> & { gateway?: string }; readonly code: string; readonly reason: string; readonly status: number }[] = [
+  const bad: readonly BadCommand[] = [
     { what: "broken JSON", order: { method: "gateway.ping", rawBody: '{"payload": ' }, code: "INVALID_ARGUMENT", reason: "PARAM_NOT_JSON", status: 400 },
     { what: "an unknown gateway", order: { gateway: "gw-nobody", method: "gateway.ping" }, code: "NOT_FOUND", reason: "GATEWAY_NOT_FOUND", status: 404 },
     { what: "an unknown method", order: { method: "gateway.dance" }, code: "UNIMPLEMENTED", reason: "METHOD_UNKNOWN", status: 501 },
@@ -88,8 +96,9 @@ export function commandPaths(parts: PartsNow): void {
     await intruder.publish({ topic: "csgUp/gw-intruder/r", payload: envelope, qos: 1 });
     const reply = await business.final(id);
     expect(reply.body).toMatchObject({ payload: "true" });
-    const audits = (): string[] => stack.state.pids.csgAgent.flatMap((_, at) => stack.log(`csg-agent-${at}`).split("\n")).filter((line) => line.includes("foreign-answer") && line.includes(clientIdOf("gw-intruder", "GID_gateway")));
-    await until("an audit line", audits, (lines) => lines.length > 0);
+    const lines = (): string[] => [0, 1].flatMap((at) => stack.log(`csg-agent-${at}`).split("\n"));
+    const audits = (): string[] => lines().filter((line) => line.includes("foreign-answer") && line.includes(clientIdOf("gw-intruder", "GID_gateway")));
+    await until("an audit line", audits, (found) => found.length > 0);
     expect(await metric(stack, "csgAgent", "hawser_csg_foreign_answers_total")).toBeGreaterThanOrEqual(1);
     await intruder.leave();
     expect(await commandView(stack, gateways[0]!.device, id)).toMatchObject({ state: "SUCCEEDED" });
