@@ -58,7 +58,8 @@ export class RocketMqSender<M extends OutgoingMessage = OutgoingMessage> {
   readonly #sweep: NodeJS.Timeout;
   #scheduled = false;
   #awaySince = 0;
-  #backSince = 0;
+  #backSince = Date.now();
+  #storedAt = 0;
   #refusesEmpty = false;
   #closed = false;
 
@@ -76,6 +77,7 @@ export class RocketMqSender<M extends OutgoingMessage = OutgoingMessage> {
       routeRetryMs: options.routeRetryMs ?? 3000,
       parkMs: options.parkMs ?? 60_000,
       now: Date.now,
+      storedSince: (atMs) => this.#storedAt > atMs,
       maySend: options.maySend ?? (() => true),
       askRoute: (topic, done) => this.#askRoute(topic, done),
       call: (request, messages, done) => this.#call(request, messages, done),
@@ -164,6 +166,7 @@ export class RocketMqSender<M extends OutgoingMessage = OutgoingMessage> {
         return done({ kind: "later", reason: status.reason });
       }
       this.#back();
+      if (verdict === "stored") this.#storedAt = Date.now();
       if (verdict === "stored") this.#options.onBatch?.(messages, (performance.now() - startedAt) / 1000);
       done(verdict === "stored" ? null : { kind: verdict, status });
     });

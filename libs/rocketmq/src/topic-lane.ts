@@ -30,6 +30,8 @@ export interface LaneHost<M extends OutgoingMessage> {
   readonly routeRetryMs: number;
   readonly parkMs: number;
   now(): number;
+  /** Whether RocketMQ has stored a message of any topic after this time. */
+  storedSince(atMs: number): boolean;
   maySend(message: M): boolean;
   askRoute(topic: string, done: (answer: RouteAnswer) => void): void;
   call(request: Buffer, messages: number, done: (failure: SendFailure | null) => void): void;
@@ -41,6 +43,8 @@ export interface LaneHost<M extends OutgoingMessage> {
 
 const RETRY_MIN_MS = 50;
 const RETRY_MAX_MS = 500;
+/** Times parkMs after which a topic counts as missing although nothing proves that RocketMQ serves. */
+const UNPROVEN_FACTOR = 10;
 
 export class TopicLane<M extends OutgoingMessage> {
   readonly topic: string;
@@ -152,8 +156,14 @@ export class TopicLane<M extends OutgoingMessage> {
     this.#wait(this.#host.routeRetryMs, () => this.#ask());
   }
 
+  /**
+   * A missing topic cannot be told from a broker that is away behind its proxy: it is refused only
+   * when RocketMQ has stored something else meanwhile, or after much longer than brokers are away.
+   */
   #refuseOverdue(): void {
-    if (this.#host.now() - this.#parkedSince >= this.#host.parkMs) this.#refuseParked();
+    const missingMs = this.#host.now() - this.#parkedSince;
+    if (missingMs < this.#host.parkMs) return;
+    if (this.#host.storedSince(this.#parkedSince) || missingMs >= this.#host.parkMs * UNPROVEN_FACTOR) this.#refuseParked();
   }
 
   /**

@@ -9,7 +9,7 @@ const found: RouteAnswer = { kind: "route", route: { status: { code: codes.ok, r
 const notFound: RouteAnswer = { kind: "route", route: { status: missing, acceptsNormal: false, acceptsFifo: false, writeQueues: 0 } };
 const message: OutgoingMessage = { topic: "t", body: Buffer.from("x"), properties: [], tag: "", keys: [], group: "" };
 
-function lane(route: () => RouteAnswer, call: () => SendFailure | null): TopicLane<OutgoingMessage> {
+function lane(route: () => RouteAnswer, call: () => SendFailure | null, storedSince: (atMs: number) => boolean = () => true): TopicLane<OutgoingMessage> {
   const host: LaneHost<OutgoingMessage> = {
     encoder: new SendEncoder(),
     batchMessages: 128,
@@ -20,6 +20,7 @@ function lane(route: () => RouteAnswer, call: () => SendFailure | null): TopicLa
     routeRetryMs: 3000,
     parkMs: 60_000,
     now: Date.now,
+    storedSince,
     maySend: () => true,
     askRoute: (_, done) => done(route()),
     call: (_, __, done) => done(call()),
@@ -65,4 +66,34 @@ it("gives back what waits for a topic it has never seen when room is needed", ()
   to.makeRoom();
   expect(waiting).toEqual([{ kind: "refused", code: codes.topicNotFound, reason: "no route" }]);
   to.close();
+});
+
+it("keeps what waits while nothing proves that RocketMQ serves: a broker may be away behind its proxy", () => {
+  vi.useFakeTimers();
+  try {
+    let storedAtMs = 0;
+    const to = lane(() => notFound, () => null, (atMs) => storedAtMs > atMs);
+    const waiting = pushed(to);
+    vi.advanceTimersByTime(300_000);
+    expect(waiting).toEqual([]);
+    storedAtMs = Date.now();
+    vi.advanceTimersByTime(3000);
+    expect(waiting).toEqual([{ kind: "refused", code: codes.topicNotFound, reason: "no route" }]);
+    to.close();
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
+it("gives up a topic that has been missing for ten times as long, proof or not", () => {
+  vi.useFakeTimers();
+  try {
+    const to = lane(() => notFound, () => null, () => false);
+    const waiting = pushed(to);
+    vi.advanceTimersByTime(601_000 + 3000);
+    expect(waiting).toHaveLength(1);
+    to.close();
+  } finally {
+    vi.useRealTimers();
+  }
 });
