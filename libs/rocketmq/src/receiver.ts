@@ -4,8 +4,11 @@
  * are decided, until too many are open.
  *
  * The messages of a FIFO group are handed over one by one per message group: the next when the one
- * before is done; when one is not, the rest of its group in that receive is left alone and comes
- * again with it, in order, when the invisible time is over.
+ * before is done. A handler that keeps their order itself gets all of a group in that receive at once
+ * (`wholeGroups`): RocketMQ gives nothing more of a queue until every message of the last receive is
+ * acknowledged, so what one message takes is taken once per receive then and not once per message.
+ * Either way, when one is not done, the rest of its group in that receive is left alone and comes again
+ * with it, in order, when the invisible time is over.
  *
  * While the proxy is away, the loops wait for the session (consumer-session.ts) to be back.
  */
@@ -14,6 +17,7 @@ import { RocketMqChannel, type RocketMqEndpoint } from "./channel.ts";
 import { ConsumerSession } from "./consumer-session.ts";
 import { decodeReceiveResponse, type ReceivedMessage } from "./received-message.ts";
 import { encodeReceiveRequest, type MessageFilter } from "./requests.ts";
+import { settleInOrder } from "./settle-in-order.ts";
 import { ReceiveSettling, type SettlingHost } from "./settling.ts";
 import { codes, type Status } from "./status.ts";
 
@@ -36,7 +40,10 @@ export interface ReceiverOptions extends RocketMqEndpoint {
   readonly invisibleMs?: number;
   /** Messages handed over and not decided at which receiving pauses, default 512. */
   readonly maxOpen?: number;
-  readonly onMessages: (batch: readonly ReceivedMessage[], settle: Settle) => void;
+  /** Of a FIFO group: `onMessages` gets all messages of a message group at once and keeps their order. Default: one by one. */
+  readonly wholeGroups?: boolean;
+  /** @param ordered the messages are of a FIFO group, and of one message group */
+  readonly onMessages: (batch: readonly ReceivedMessage[], settle: Settle, ordered: boolean) => void;
   readonly onEvent?: (event: ReceiverEvent) => void;
   readonly onAcked?: (messages: number) => void;
 }
@@ -186,10 +193,10 @@ export class RocketMqReceiver {
     const receive = new ReceiveSettling(this.#host, messages, Date.now());
     this.#receives.add(receive);
     if (this.#session.fifo) this.#handInOrder(messages, receive);
-    else this.#options.onMessages(messages, (index, ok) => receive.settle(index, ok, Date.now()));
+    else this.#options.onMessages(messages, (index, ok) => receive.settle(index, ok, Date.now()), false);
   }
 
-  /** Per message group one by one; groups side by side. */
+  /** Per message group one by one, or all; groups side by side. */
   #handInOrder(messages: readonly ReceivedMessage[], receive: ReceiveSettling): void {
     const groups = new Map<string, number[]>();
     messages.forEach((message, index) => {
@@ -200,14 +207,20 @@ export class RocketMqReceiver {
       else groups.set(key, [index]);
     });
     for (const indexes of groups.values()) {
+      if (this.#options.wholeGroups) {
+        const settle = settleInOrder(indexes.length, (at, ok) => receive.settle(indexes[at]!, ok, Date.now()));
+        this.#options.onMessages(indexes.map((index) => messages[index]!), settle, true);
+        continue;
+      }
       const next = (at: number): void => {
         const index = indexes[at];
         if (index === undefined) return;
-        this.#options.onMessages([messages[index]!], (_only, ok) => {
+        const settle: Settle = (_only, ok) => {
           receive.settle(index, ok, Date.now());
           if (ok) next(at + 1);
           else for (const rest of indexes.slice(at + 1)) receive.settle(rest, false, Date.now());
-        });
+        };
+        this.#options.onMessages([messages[index]!], settle, true);
       };
       next(0);
     }

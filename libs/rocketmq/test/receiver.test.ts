@@ -121,6 +121,38 @@ describe.concurrent("the receiver", () => {
     expect(together).toBe(2);
   });
 
+  it("hands a FIFO group over whole to who keeps its order; one that failed comes again with all after it", async ({ expect }) => {
+    const [topic, consumerGroup] = [`r7-${run}`, `g7-${run}`];
+    await admin.topic(topic, "FIFO", 1);
+    await admin.group(consumerGroup, { fifo: true });
+    const bodies = Array.from({ length: 8 }, (_, n) => `${n}`);
+    await send(sender(), topic, bodies, "x");
+    const handed: string[][] = [];
+    const settled: string[] = [];
+    let failed = false;
+    receiver({
+      topic,
+      consumerGroup,
+      wholeGroups: true,
+      invisibleMs: 10_000,
+      onMessages: (batch, settle, ordered) => {
+        if (ordered) handed.push(batch.map(({ body }) => body.toString()));
+        // the last first: what is done before one that fails is done, what is after it is not
+        for (let index = batch.length - 1; index >= 0; index--) {
+          const ok = failed || batch[index]!.body.toString() !== "3";
+          failed ||= !ok;
+          settle(index, ok);
+          if (ok) settled.push(batch[index]!.body.toString());
+        }
+      },
+    });
+    await expect.poll(() => settled.filter((body) => body === "7").length, { timeout: 25_000, interval: 100 }).toBe(2);
+    const again = handed.findIndex((batch, at) => at > 0 && batch[0] === "3");
+    expect(handed.slice(0, again).flat()).toEqual(bodies);
+    expect(handed.slice(again).flat()).toEqual(bodies.slice(3));
+    expect(Math.max(...handed.map(({ length }) => length))).toBeGreaterThan(1);
+  }, 30_000);
+
   it("filters by tag", async ({ expect }) => {
     const [topic, consumerGroup] = [`r4-${run}`, `g4-${run}`];
     await admin.topic(topic);

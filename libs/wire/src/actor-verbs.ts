@@ -3,6 +3,7 @@
  * always a Client ID. An answer means: durably accepted, for what needs it.
  */
 import { ByteReader, ByteWriter } from "./bytes.ts";
+import type { Answer } from "./frame.ts";
 
 export const ActorVerb = {
   /** body Uplink -> Answer: a publish of the client on a parent bound by an actor rule. */
@@ -13,6 +14,11 @@ export const ActorVerb = {
   presence: 3,
   /** head of the service's own (get, list, cancel ...) -> Answer */
   ask: 4,
+  /**
+   * body: SubmitAll -> SubmitAllAnswer: submits that must not overtake one another. The owner takes
+   * them in turn and stops at the first it cannot take now.
+   */
+  submitAll: 5,
 } as const;
 
 /**
@@ -46,3 +52,27 @@ export interface SubmitHead {
   /** Text form, or empty when the message was not sampled. */
   readonly traceparent: string;
 }
+
+/** @param submits frames of verb `submit` */
+export function encodeSubmitAll(submits: readonly Buffer[]): Buffer {
+  let sizeBytes = 0;
+  for (const submit of submits) sizeBytes += 4 + submit.length;
+  const writer = new ByteWriter(sizeBytes);
+  for (const submit of submits) writer.u32(submit.length).bytes(submit);
+  return writer.finish();
+}
+
+/** @throws WireFormatError */
+export function decodeSubmitAll(body: Uint8Array): Buffer[] {
+  let rest = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+  const submits: Buffer[] = [];
+  while (rest.length > 0) {
+    const reader = new ByteReader(rest);
+    submits.push(reader.bytes(reader.u32()));
+    rest = reader.rest();
+  }
+  return submits;
+}
+
+/** One answer per submit, in order; fewer: the ones after were not taken. Never none. */
+export type SubmitAllAnswer = Answer<{ readonly answers: readonly Answer[] }>;

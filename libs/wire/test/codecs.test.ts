@@ -10,6 +10,7 @@ import {
   decodeP2pRequest,
   decodePresenceEvent,
   decodeRocketMqMessage,
+  decodeSubmitAll,
   decodeTraceparent,
   decodeUplink,
   encodeAnswer,
@@ -21,6 +22,7 @@ import {
   encodeP2pRequest,
   encodePresenceEvent,
   encodeRocketMqMessage,
+  encodeSubmitAll,
   encodeTraceparent,
   encodeUplink,
   encodeVoidEntry,
@@ -85,6 +87,7 @@ const formats: [string, fc.Arbitrary<unknown>, (value: never) => Buffer, (encode
   ["a RocketMQ message", rocketMqMessage, encodeRocketMqMessage, decodeRocketMqMessage],
   ["a frame", frame, (value: { verb: number; head: unknown; body: Buffer }) => encodeFrame(value.verb, value.head, value.body), decodeFrame],
   ["an uplink", uplink, encodeUplink, decodeUplink],
+  ["submits in order", fc.array(bytes(100), { maxLength: 10 }), encodeSubmitAll, decodeSubmitAll],
 ];
 const decoders = [...formats.map(([, , , decode]) => decode), decodeLogEntry, decodeAnswer];
 

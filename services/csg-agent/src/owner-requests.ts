@@ -1,5 +1,5 @@
 /**
- * Requests on `a.csg.<shard>.<epoch>`: uplink, submit, presence, ask. Each is answered when its turn
+ * Requests on `a.csg.<shard>.<epoch>`: uplink, submit, submits in order, presence, ask. Each is answered when its turn
  * is safe. A request for a shard or epoch that is not ours is answered `fenced`; one that makes no
  * sense is answered ok, counted and logged: sending it again would not make it better.
  */
@@ -26,6 +26,7 @@ import {
   decodeEnvelope,
   decodeFrame,
   decodePresenceEvent,
+  decodeSubmitAll,
   decodeTraceparent,
   decodeUplink,
   encodeAnswer,
@@ -76,6 +77,8 @@ export class OwnerRequests {
         return this.#uplink(frame.body, shard, respond);
       case ActorVerb.submit:
         return this.#submit(frame.head as SubmitHead, frame.body, shard, respond);
+      case ActorVerb.submitAll:
+        return this.#submitAll(decodeSubmitAll(frame.body).map(decodeFrame), shard, respond);
       case ActorVerb.presence: {
         const reader = new ByteReader(frame.body);
         const instance = reader.shortText();
@@ -136,6 +139,27 @@ export class OwnerRequests {
     const key = this.#key(head.instance, head.clientId, shard, respond);
     if (!key) return;
     this.#take(key, parseSubmit(head, body, this.#options.defaults), head.traceparent, (failure) => this.#refuse(key, failure, head.traceparent, respond), respond);
+  }
+
+  /** Their turns come in order, their records are written together. Each mailbox keeps the order; what it has no room for ends the row. */
+  #submitAll(submits: readonly Frame[], shard: number, respond: Respond): void {
+    const answers: Answer[] = [];
+    let waiting = 1;
+    let stopped = false;
+    const answered = (): void => {
+      // none taken: the caller hears it as it would of one, and waits for the next owner when it is fenced
+      if (--waiting === 0) respond(stopped && answers.length === 1 ? answers[0]! : { ok: true, answers });
+    };
+    for (let at = 0; at < submits.length && !stopped; at++) {
+      const { head, body } = submits[at]!;
+      waiting++;
+      this.#submit(head as SubmitHead, body, shard, (answer) => {
+        answers[at] = answer;
+        stopped ||= !answer.ok && answer.code !== "refused";
+        answered();
+      });
+    }
+    answered();
   }
 
   #take(key: ActorKey, parsed: ParsedRequest, parent: string, onBad: (failure: Failed) => void, respond: Respond): void {

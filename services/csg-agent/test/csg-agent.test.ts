@@ -69,6 +69,18 @@ describe("a command from RocketMQ", () => {
     expect(platform.finals(id)[0]).toMatchObject({ properties: { code: "NOT_FOUND", reason: "GATEWAY_NOT_FOUND", status: "404" } });
   });
 
+  it("together with others runs in their order, each with an answer of its own", async () => {
+    const { name, gateway } = await online();
+    const ids = Array.from({ length: 4 }, () => newUuidV7());
+    const bad = newUuidV7();
+    const rows = ids.map((id) => [command(id), { share: "s" }] as const);
+    const answer = await platform.submitAll(name, [...rows.slice(0, 2), [command(bad), "{broken"], ...rows.slice(2), rows[0]!]);
+    const [taken, refused] = [{ ok: true, outcome: "new" }, { ok: true, outcome: "refused" }];
+    expect(answer).toMatchObject({ ok: true, answers: [taken, taken, refused, taken, taken, { ok: true, outcome: "repeated" }] });
+    await vi.waitUntil(() => ids.every((id) => platform.finals(id).length > 0), wait);
+    expect(gateway.runs).toEqual(ids);
+  });
+
   it("for an absent gateway: no queue time fails at once, a short one expires, a long one runs on return", async () => {
     const { name, gateway } = await online();
     await gateway.disconnect();

@@ -26,6 +26,7 @@ import {
   encodeEnvelope,
   encodeFrame,
   encodePresenceEvent,
+  encodeSubmitAll,
   encodeUplink,
   type Envelope,
   RecordKind,
@@ -167,9 +168,19 @@ export class Platform {
 
   /** As the router does with a RocketMQ message. */
   submit(device: string, properties: Record<string, string>, body: unknown): Promise<Answer<Record<string, unknown>>> {
+    return this.ask(`GID_gateway@@@${device}`, this.#submitFrame(device, properties, body));
+  }
+
+  /** As the router does with several that came in order. */
+  submitAll(device: string, messages: readonly (readonly [properties: Record<string, string>, body: unknown])[]): Promise<Answer<Record<string, unknown>>> {
+    const frames = messages.map(([properties, body]) => this.#submitFrame(device, properties, body));
+    return this.ask(`GID_gateway@@@${device}`, encodeFrame(ActorVerb.submitAll, null, encodeSubmitAll(frames)));
+  }
+
+  #submitFrame(device: string, properties: Record<string, string>, body: unknown): Buffer {
     const clientId = `GID_gateway@@@${device}`;
     const head: SubmitHead = { instance: "default", clientId, properties: { device_id: device, ...properties }, tag: "", keys: [], messageId: "m", bornAtMs: Date.now(), traceparent: properties.traceparent ?? "" };
-    return this.ask(clientId, encodeFrame(ActorVerb.submit, head, Buffer.from(typeof body === "string" ? body : JSON.stringify(body))));
+    return encodeFrame(ActorVerb.submit, head, Buffer.from(typeof body === "string" ? body : JSON.stringify(body)));
   }
 
   uplink(device: string, topic: string, payload: Buffer): Promise<Answer<Record<string, unknown>>> {

@@ -77,7 +77,8 @@ export class InboundRules {
       consumerGroup: rule.consumerGroup,
       loops,
       invisibleMs,
-      onMessages: (batch, settle) => handler.take(batch, settle),
+      wholeGroups: handler instanceof InboundActor,
+      onMessages: (batch, settle, ordered) => handler.take(batch, settle, ordered),
       onAcked: (messages) => acks.ok.add(messages),
       onEvent: (event: ReceiverEvent) => {
         if (event.kind === "up") log.info({ rule: key, topic: rule.topic }, "receiving again");

@@ -1,6 +1,6 @@
 import { listProperties } from "@hawser/mqtt";
 import { metricsRegistry } from "@hawser/telemetry";
-import { ActorVerb, buckets, decodeEnvelope, decodeP2pRequest, decodeTraceparent, type Envelope, SessionVerb, shardOf, type SubmitHead, topicSubject } from "@hawser/wire";
+import { ActorVerb, type Answer, buckets, decodeEnvelope, decodeP2pRequest, decodeTraceparent, type Envelope, SessionVerb, shardOf, type SubmitHead, topicSubject } from "@hawser/wire";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type FakeOwner, Platform, SHARDS } from "./platform.ts";
 
@@ -158,6 +158,48 @@ describe("RocketMQ to actors", () => {
     await platform.produce({ topic: commands, group: "gw-2", properties: [["device_id", "gw-2"]] });
     await expect.poll(() => metric("hawser_rocketmq_received_messages_total", 'rule="cmd",outcome="refused"'), wait).toBe(refused + 1);
     expect(csg.frames.length).toBe(3);
+  });
+
+  const BUSY = { ok: false, code: "busy", reason: "full" } as const;
+
+  /**
+   * The owner is busy for the first until all are stored: the others come in one receive.
+   * @returns the bodies that the owner was asked to take after that, in a list that grows
+   */
+  async function backlog(device: string, bodies: readonly string[], answer: (body: string) => Answer): Promise<string[]> {
+    const asked: string[] = [];
+    let stored = false;
+    csg.answer = (frame) => {
+      if (!stored) return BUSY;
+      const body = frame.body.toString();
+      asked.push(body);
+      return answer(body);
+    };
+    for (const body of bodies) await platform.produce({ topic: commands, body: Buffer.from(body), group: device, properties: [["device_id", device]] });
+    stored = true;
+    return asked;
+  }
+
+  it("hands a backlog of a device over in rows, and nothing before what is ahead of it is taken", async () => {
+    csg.rows = [];
+    let busy = 2;
+    const bodies = Array.from({ length: 8 }, (_, n) => String(n));
+    const asked = await backlog("gw-3", bodies, (body) => {
+      if (body === "4" && busy-- > 0) return BUSY;
+      return body === "2" ? { ok: false, code: "refused", reason: "no" } : { ok: true };
+    });
+    await expect.poll(() => asked.at(-1), wait).toBe("7");
+    expect(asked).toEqual(["0", "1", "2", "3", "4", "4", "4", "5", "6", "7"]);
+    expect(Math.max(...csg.rows)).toBeGreaterThanOrEqual(4);
+  });
+
+  it("hands them over one by one to an owner that takes no rows", async () => {
+    csg.rows = null;
+    const bodies = Array.from({ length: 6 }, (_, n) => String(n));
+    const asked = await backlog("gw-4", bodies, () => ({ ok: true }));
+    await expect.poll(() => asked.at(-1), wait).toBe("5");
+    expect(asked).toEqual(bodies);
+    csg.rows = [];
   });
 
   it("sends what names no device, or one that cannot be, to the service all the same: it answers", async () => {

@@ -11,10 +11,12 @@ import { ensureLayout, MemberBoard, ShardKeeper } from "@hawser/shards";
 import { createLogger } from "@hawser/telemetry";
 import { type NatsServer, type RocketMqAddresses, startNatsServer, startRocketMq } from "@hawser/testkit";
 import {
+  ActorVerb,
   type Answer,
   buckets,
   decodeFrame,
   decodeInboxEntry,
+  decodeSubmitAll,
   encodeAnswer,
   encodeEnvelope,
   type Envelope,
@@ -23,6 +25,7 @@ import {
   type LogRecord,
   partitionOf,
   streams,
+  type SubmitAllAnswer,
   subjects,
 } from "@hawser/wire";
 import { Router } from "../src/router.ts";
@@ -32,7 +35,10 @@ export const PARTITIONS = 2;
 const TIMES = { heartbeatMs: 50, selfMs: 500, deadMs: 800 };
 
 export interface FakeOwner {
+  /** Those that came in one request singly. */
   readonly frames: { readonly frame: Frame; readonly shard: number }[];
+  /** How many submits each request had that may have several; such a request is refused when null. */
+  rows: number[] | null;
   answer: (frame: Frame) => Answer<object>;
   stop(): Promise<void>;
 }
@@ -147,6 +153,7 @@ export class Platform {
     const board = new MemberBoard({ bus, member, service, ...TIMES });
     const owner: FakeOwner = {
       frames: [],
+      rows: [],
       answer: () => ({ ok: true, state: "handed" }),
       stop: async () => {
         await keeper.drain();
@@ -165,8 +172,21 @@ export class Platform {
         const subject = service === "session" ? subjects.sessionOwner(shard, epoch) : subjects.actorOwner(service, shard, epoch);
         bus.subscribe(subject, (message) => {
           const frame = decodeFrame(Buffer.from(message.data));
-          owner.frames.push({ frame, shard });
-          message.respond(encodeAnswer(owner.answer(frame)));
+          const take = (each: Frame): Answer<object> => {
+            owner.frames.push({ frame: each, shard });
+            return owner.answer(each);
+          };
+          if (service !== "csg" || frame.verb !== ActorVerb.submitAll) return void message.respond(encodeAnswer(take(frame)));
+          if (owner.rows === null) return void message.respond(encodeAnswer({ ok: false, code: "refused", reason: "not known" }));
+          const submits = decodeSubmitAll(frame.body).map(decodeFrame);
+          owner.rows.push(submits.length);
+          const answers: Answer<object>[] = [];
+          for (const submit of submits) {
+            const answer = take(submit);
+            answers.push(answer);
+            if (!answer.ok && answer.code !== "refused") break;
+          }
+          message.respond(encodeAnswer({ ok: true, answers } as SubmitAllAnswer));
         });
         await bus.flush();
       },
