@@ -2,6 +2,13 @@ import type { Bus } from "@hawser/bus";
 import { buckets, streams } from "@hawser/wire";
 import { cursorKey, decodeCursor } from "./cursor.ts";
 
+/** Names of the consumers that have a cursor of this partition, whoever runs them. @throws when NATS is away */
+export async function consumersOf(bus: Bus, partition: number): Promise<string[]> {
+  const ending = `.${partition}`;
+  const cursors = await bus.kv(buckets.cursors).list("");
+  return cursors.filter(({ key }) => key.endsWith(ending)).map(({ key }) => key.slice(0, -ending.length));
+}
+
 /**
  * Purges a partition up to the smallest cursor of its consumers. Does nothing while one of them has
  * no cursor yet: it has not begun.

@@ -4,7 +4,7 @@
  */
 import type { Bus } from "@hawser/bus";
 import { errorLine } from "@hawser/errors";
-import { LogConsumer, trimLog } from "@hawser/log";
+import { consumersOf, LogConsumer, trimLog } from "@hawser/log";
 import type { MemberBoard } from "@hawser/shards";
 import { gauge, type Logger, metricNames } from "@hawser/telemetry";
 import type { Drain, DrainContext } from "./drain.ts";
@@ -40,6 +40,7 @@ export class PartitionDrains {
   #ticks = 0;
   #trimmedTo = 0;
   #trimming = false;
+  #others: readonly string[] = [];
   #stopped = false;
 
   constructor(options: PartitionDrainsOptions) {
@@ -51,7 +52,26 @@ export class PartitionDrains {
     for (const [name, create] of this.#options.drains) {
       if (!(await this.#open(name, create))) return;
     }
+    await this.#findOthers();
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
+  }
+
+  /**
+   * Consumers that have begun and that this router does not run, a RocketMQ cluster it is not
+   * configured for: what they have not seen is not trimmed. One that is gone for good holds the log
+   * until its cursor is deleted, and says so.
+   */
+  async #findOthers(): Promise<void> {
+    const { bus, partition, drains, log } = this.#options;
+    while (!this.#stopped) {
+      try {
+        this.#others = (await consumersOf(bus, partition)).filter((name) => !drains.has(name));
+        break;
+      } catch {
+        await new Promise((resolve) => setTimeout(resolve, START_RETRY_MS));
+      }
+    }
+    if (this.#others.length > 0) log.warn({ partition, consumers: this.#others }, "nobody drains the log for these consumers: it is not trimmed beyond their cursors");
   }
 
   async #open(name: string, create: (context: DrainContext) => Drain): Promise<boolean> {
@@ -107,7 +127,7 @@ export class PartitionDrains {
     const { bus, partition, drains } = this.#options;
     this.#trimming = true;
     try {
-      this.#trimmedTo = await trimLog(bus, partition, [...drains.keys()], this.#trimmedTo);
+      this.#trimmedTo = await trimLog(bus, partition, [...drains.keys(), ...this.#others], this.#trimmedTo);
     } catch {
       // NATS is away: the next one trims
     } finally {

@@ -7,7 +7,9 @@ import type { CatalogReader } from "@hawser/catalog";
 import type { LogWriter } from "@hawser/log";
 import { parseClientId } from "@hawser/rules";
 import { counter, metricNames, type Counter, type Logger } from "@hawser/telemetry";
-import { encodePresenceEvent, partitionOf, presenceTypes, RecordKind, type PresenceEvent, type PresenceType } from "@hawser/wire";
+import { encodePresenceEvent, partitionOf, presenceTypes, RecordKind, type LogRecord, type PresenceEvent, type PresenceType } from "@hawser/wire";
+
+const RETRY_MS = 1_000;
 
 export class PresenceWriter {
   readonly #catalog: Pick<CatalogReader, "instance">;
@@ -28,9 +30,15 @@ export class PresenceWriter {
     const parsed = parseClientId(event.clientId, { maxLength: 250 });
     const destinations = parsed.ok ? this.#catalog.instance(instance)?.statusDestinations(parsed.group) : null;
     if (!destinations) return;
-    const record = { kind: RecordKind.presence, destinations, body: encodePresenceEvent(event) };
-    this.#log.append(partitionOf(instance, event.clientId, this.#partitions), record, (outcome) => {
-      if (outcome !== "stored") this.#logger.error({ clientId: event.clientId, channelId: event.channelId, type: event.type, outcome }, "presence event not stored");
+    this.#append(partitionOf(instance, event.clientId, this.#partitions), { kind: RecordKind.presence, destinations, body: encodePresenceEvent(event) });
+  }
+
+  /** Until it is stored: an event that is missing would leave a client online, or offline, for ever. */
+  #append(partition: number, record: LogRecord): void {
+    this.#log.append(partition, record, (outcome) => {
+      if (outcome === "stored") return;
+      this.#logger.error({ partition, outcome }, "presence event not stored: appended again");
+      setTimeout(() => this.#append(partition, record), RETRY_MS).unref();
     });
   }
 }
