@@ -10,6 +10,9 @@
  * Either way, when one is not done, the rest of its group in that receive is left alone and comes again
  * with it, in order, when the invisible time is over.
  *
+ * The acknowledgement that opens a queue again hardly wakes the polls that wait for it (measured: the
+ * next messages after 85 ms, to a poll that begins then after 7), so each is followed by a new poll.
+ *
  * While the proxy is away, the loops wait for the session (consumer-session.ts) to be back.
  */
 import type { ClientReadableStream } from "@grpc/grpc-js";
@@ -143,9 +146,11 @@ export class RocketMqReceiver {
   }
 
   #poll(): void {
-    while (!this.#stopping && !this.#paused && this.#session.up && this.#polling < this.#loops && this.open < this.#maxOpen && Date.now() >= this.#pausedUntil) {
-      this.#receive();
-    }
+    while (this.#mayPoll(this.#loops)) this.#receive();
+  }
+
+  #mayPoll(loops: number): boolean {
+    return !this.#stopping && !this.#paused && this.#session.up && this.#polling < loops && this.open < this.#maxOpen && Date.now() >= this.#pausedUntil;
   }
 
   #receive(): void {
@@ -229,6 +234,8 @@ export class RocketMqReceiver {
   #settled(receive: ReceiveSettling): void {
     this.#receives.delete(receive);
     this.#whenIdle?.();
+    // one more than the loops: it is used up by what it brings, or by what the others bring meanwhile
+    if (this.#session.fifo && this.#mayPoll(2 * this.#loops)) this.#receive();
     this.#poll();
   }
 
