@@ -84,6 +84,12 @@ describe("the tree", () => {
     expect(wrong).toEqual([]);
   });
 
+  it("sets every metric it declares", () => {
+    const declared = [...readFileSync(join(root, "libs/telemetry/src/metric-names.ts"), "utf8").matchAll(/^ {2}(\w+): metric\(/gm)].map((match) => match[1]!);
+    const code = sources.filter((path) => /^(services|libs)\/[^/]+\/src\//.test(path)).map((path) => readFileSync(join(root, path), "utf8")).join("\n");
+    expect(declared.filter((name) => !new RegExp(`metricNames\\.${name}\\b`).test(code))).toEqual([]);
+  });
+
   it("explains every dependency in docs/dependencies.md", () => {
     const text = readFileSync(join(root, "docs/dependencies.md"), "utf8");
     const names = new Set<string>();

@@ -8,11 +8,14 @@
 import { Bus } from "@hawser/bus";
 import { CatalogReader } from "@hawser/catalog";
 import { bootName, loadConfig, type Config } from "@hawser/config";
-import { errorLine } from "@hawser/errors";
+import { errorLine, HawserError } from "@hawser/errors";
 import { startHealth } from "@hawser/health";
 import { ensureLog } from "@hawser/log";
 import { ensureLayout } from "@hawser/shards";
-import { createLogger, enableProcessMetrics, metricsRegistry, startTelemetry, stopTelemetry, type Logger } from "@hawser/telemetry";
+import { counter, createLogger, enableProcessMetrics, gauge, metricNames, metricsRegistry, startTelemetry, stopTelemetry, type Logger } from "@hawser/telemetry";
+
+/** Heads of envelopes and entries, and NATS headers. */
+const ENVELOPE_ROOM_BYTES = 65_536;
 
 export interface ServiceParts {
   readonly config: Config;
@@ -50,10 +53,12 @@ async function run(name: string, create: (parts: ServiceParts) => RunningService
   await startTelemetry({ service: name, member, ...config.telemetry, onExportFailure: (line) => logger.warn(line) });
   enableProcessMetrics();
   const bus = await Bus.connect({ url: config.nats.url, name: member, onEvent: (event) => logger.warn(event) });
+  checkSizes(config, bus.maxPayloadBytes);
   const { replicas } = config.nats;
   await ensureLayout(bus, { ...config.layout, replicas });
   await ensureLog(bus, { partitions: config.layout.partitions, maxBytes: config.log.maxBytes, replicas });
   const catalog = await CatalogReader.start(bus, { replicas, log: logger });
+  measure(bus, catalog);
   const service = create({ config, member, bus, catalog, logger });
   const health = await startHealth({ ...config.health, ready: () => service.notReady(), registry: metricsRegistry });
   stopOnSignal(async (signal) => {
@@ -66,6 +71,29 @@ async function run(name: string, create: (parts: ServiceParts) => RunningService
   });
   const details = await service.start();
   logger.info({ ...details, health: health.port }, "started");
+}
+
+function measure(bus: Bus, catalog: CatalogReader): void {
+  gauge(metricNames.busConnected, null, () => (bus.connected ? 1 : 0));
+  const disconnects = counter(metricNames.busDisconnects);
+  bus.onStatus((connected) => {
+    if (!connected) disconnects.add(1);
+  });
+  const versions = (): void => {
+    for (const { id } of catalog.instances()) gauge(metricNames.catalogVersion, { instance: id }, () => catalog.instance(id)?.version ?? 0);
+  };
+  catalog.onChange(versions);
+  versions();
+}
+
+/** What is larger than NATS takes would be refused for ever, message by message: it is refused at start. */
+function checkSizes(config: Config, maxPayloadBytes: number): void {
+  const sizes = { "log.maxEntryBytes": config.log.maxEntryBytes, "mqtt.maxPacketBytes": config.mqtt.maxPacketBytes };
+  for (const [key, sizeBytes] of Object.entries(sizes)) {
+    if (sizeBytes + ENVELOPE_ROOM_BYTES <= maxPayloadBytes) continue;
+    const line = `${key}: ${sizeBytes} is too large for this NATS, whose max_payload is ${maxPayloadBytes}; allowed: up to ${maxPayloadBytes - ENVELOPE_ROOM_BYTES}`;
+    throw new HawserError("HAWSER_E_CONFIG_BAD_VALUE", line);
+  }
 }
 
 function stopOnSignal(stop: (signal: string) => Promise<void>): void {

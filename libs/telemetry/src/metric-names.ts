@@ -17,19 +17,12 @@ export const metricNames = {
   connections: metric("mqtt_connections", "MQTT connections open now", "listener"),
   connects: metric("mqtt_connects_total", "CONNECT packets by outcome (accepted, or why not)", "outcome"),
   closes: metric("mqtt_closes_total", "Connections closed, by reason", "reason"),
-  takeovers: metric("mqtt_takeovers_total", "Connections closed because the Client ID connected again"),
   malformedPackets: metric("mqtt_malformed_packets_total", "Connections closed for what they sent", "reason"),
-  keepAliveTimeouts: metric("mqtt_keep_alive_timeouts_total", "Connections closed for silence"),
-  socketBytesIn: metric("mqtt_received_bytes_total", "Bytes read from sockets"),
-  socketBytesOut: metric("mqtt_sent_bytes_total", "Bytes written to sockets"),
 
   // ingress: messages
   publishesIn: metric("mqtt_publishes_received_total", "PUBLISH packets of clients", "qos"),
   publishesRefused: metric("mqtt_publishes_refused_total", "PUBLISH packets refused, by reason", "reason"),
-  publishesOut: metric("mqtt_publishes_sent_total", "PUBLISH packets to clients", "qos"),
   publishesDropped: metric("mqtt_publishes_dropped_total", "Messages not sent to a client, by reason", "reason"),
-  puback: metric("mqtt_publish_ack_seconds", "PUBLISH to its acknowledgement", "way"),
-  pausedSockets: metric("mqtt_paused_sockets", "Sockets not read because their window is full"),
   subscriptions: metric("mqtt_subscriptions", "Subscriptions of connected clients"),
   subscribesRefused: metric("mqtt_subscribes_refused_total", "Filters refused, by reason", "reason"),
   interests: metric("mqtt_interests", "NATS subjects this process listens to for its clients"),
@@ -38,32 +31,17 @@ export const metricNames = {
   // bus
   busConnected: metric("nats_connected", "1 while connected to NATS"),
   busDisconnects: metric("nats_disconnects_total", "Times the connection to NATS was lost"),
-  busRequests: metric("nats_requests_total", "Requests by outcome", "outcome"),
-  busRequestSeconds: metric("nats_request_seconds", "Requests to another service or JetStream", "kind"),
 
   // log
   logCommits: metric("log_commits_total", "Commits to the log by outcome", "partition", "outcome"),
   logCommitSeconds: metric("log_commit_seconds", "A commit to the log", "partition"),
   logRecords: metric("log_records_total", "Records appended", "partition"),
   logBytes: metric("log_appended_bytes_total", "Bytes appended", "partition"),
-  logPending: metric("log_pending_messages", "Records that wait for their commit", "partition"),
   logLag: metric("log_lag_entries", "Entries a consumer has not finished", "consumer", "partition"),
-  logLagBytes: metric("log_lag_bytes", "The same in bytes", "consumer", "partition"),
-  logDuplicates: metric("log_duplicates_total", "Entries a consumer has dropped because it had seen them", "consumer"),
-  logHeld: metric("log_held_entries", "Entries held back behind a gap", "consumer"),
-  logVoids: metric("log_voids_total", "Numbers given up", "reason"),
-  logTrimmed: metric("log_trimmed_entries_total", "Entries purged because every consumer is done", "partition"),
 
   // shards and actors
   shardsOwned: metric("shards_owned", "Shards this process owns", "service"),
-  shardMoves: metric("shard_moves_total", "Shards acquired and released", "service", "event"),
-  shardConflicts: metric("shard_conflicts_total", "Writes refused because another epoch was there", "service"),
-  membersSeen: metric("members", "Members heard", "service", "state"),
   actorsActive: metric("actors_active", "Actors in memory", "service"),
-  actorTurns: metric("actor_turns_total", "Messages handled by actors", "service"),
-  actorRefusals: metric("actor_refusals_total", "Messages an actor host did not take", "service", "reason"),
-  actorWrites: metric("actor_records_written_total", "Records written by actors", "service"),
-  actorWriteSeconds: metric("actor_write_seconds", "A tick's records until they are safe", "service"),
 
   // session
   sessions: metric("sessions", "Sessions known to this process", "kind"),
@@ -82,7 +60,6 @@ export const metricNames = {
   rocketmqBatchMessages: metric("rocketmq_batch_messages", "Messages of a batch"),
   rocketmqReceived: metric("rocketmq_received_messages_total", "Messages received from RocketMQ by outcome", "rule", "outcome"),
   rocketmqAcks: metric("rocketmq_acks_total", "Acknowledgements to RocketMQ by outcome", "outcome"),
-  rocketmqErrors: metric("rocketmq_errors_total", "Failed calls to RocketMQ", "call"),
   rocketmqUp: metric("rocketmq_connected", "1 while RocketMQ answers"),
   loopsDropped: metric("rocketmq_loops_dropped_total", "Messages an inbound rule would have brought back where they came from", "rule"),
   propertiesDropped: metric("properties_dropped_total", "Properties that cannot cross, by reason", "direction", "reason"),
@@ -90,7 +67,6 @@ export const metricNames = {
   expiredDropped: metric("expired_messages_total", "Messages whose expiry had passed", "where"),
 
   // csg-agent
-  gateways: metric("csg_gateways", "Gateways known to this process", "state"),
   commands: metric("csg_commands_total", "Commands by final state", "state", "code"),
   commandsOpen: metric("csg_commands_open", "Commands that are not final"),
   commandSeconds: metric("csg_command_seconds", "A command until it is final", "lane"),
@@ -103,6 +79,5 @@ export const metricNames = {
   // catalogue, telemetry
   catalogVersion: metric("catalog_version", "Version of an instance's catalogue record", "instance"),
   catalogErrors: metric("catalog_errors_total", "Catalogue records that could not be used"),
-  authRefused: metric("auth_refused_total", "Connections refused by authentication, by reason", "reason"),
   spansStarted: metric("telemetry_spans_total", "Spans by what became of them: ended, exported, failed", "outcome"),
 } as const;

@@ -31,6 +31,13 @@ export class ClientRegistry {
     return this.#byNumber.size;
   }
 
+  /** Subscriptions of all clients. */
+  get subscriptions(): number {
+    let count = 0;
+    for (const client of this.#byNumber.values()) count += client.subscriptions.size;
+    return count;
+  }
+
   all(): IterableIterator<Client> {
     return this.#byNumber.values();
   }

@@ -9,16 +9,21 @@
 import type { CompiledInstance } from "@hawser/catalog";
 import { TopicIndex, type OutgoingPublish } from "@hawser/mqtt";
 import { decodeEnvelope, filterSubjects, type Envelope, type Qos, type StoredSubscription } from "@hawser/wire";
+import { counter, metricNames } from "@hawser/telemetry";
 import type { Client } from "./client.ts";
 import type { LiveBus } from "./live-bus.ts";
 import { outgoingOf } from "./outgoing.ts";
 import type { IngressTelemetry } from "./ingress-telemetry.ts";
+
+/** Origins are boots of ingresses and routers: those of long ago are forgotten with the rest. */
+const ORIGINS_MAX = 10_000;
 
 export class FanOut {
   readonly #live: LiveBus;
   readonly #telemetry: IngressTelemetry;
   readonly #indexes = new Map<string, TopicIndex<Client, StoredSubscription>>();
   readonly #lastSequence = new Map<string, number>();
+  readonly #duplicates = counter(metricNames.liveDuplicates);
 
   constructor(live: LiveBus, telemetry: IngressTelemetry) {
     this.#live = live;
@@ -62,7 +67,8 @@ export class FanOut {
     } catch (error) {
       return this.#telemetry.badMessage("envelope", error);
     }
-    if (this.#lastSequence.get(envelope.origin) === envelope.sequence) return;
+    if (this.#lastSequence.get(envelope.origin) === envelope.sequence) return this.#duplicates.add(1);
+    if (this.#lastSequence.size >= ORIGINS_MAX) this.#lastSequence.clear();
     this.#lastSequence.set(envelope.origin, envelope.sequence);
     const index = this.#indexes.get(instance);
     if (!index) return;

@@ -6,7 +6,7 @@ import { LogWriter } from "@hawser/log";
 import { closeReasonOf, MqttAcceptor, type ConnectionHandler, type MqttConnection } from "@hawser/mqtt";
 import type { RunningService, ServiceParts } from "@hawser/service";
 import { MemberBoard, ShardCaller, ShardDirectory } from "@hawser/shards";
-import { counter, metricNames, type Logger } from "@hawser/telemetry";
+import { gauge, metricNames } from "@hawser/telemetry";
 import { services, subjects } from "@hawser/wire";
 import { ActorPath } from "./actor-path.ts";
 import type { Client, ConnectionContext } from "./client.ts";
@@ -16,6 +16,7 @@ import { FanOut } from "./fan-out.ts";
 import { IngressTelemetry } from "./ingress-telemetry.ts";
 import { Listener } from "./listener.ts";
 import { LiveBus } from "./live-bus.ts";
+import { logMetrics } from "./log-metrics.ts";
 import { PublishPath } from "./publish-path.ts";
 import { SessionLink } from "./session-link.ts";
 import { SubscribePath } from "./subscribe-path.ts";
@@ -37,6 +38,7 @@ export class Ingress implements ConnectionHandler, RunningService {
   readonly #subscribes: SubscribePath;
   readonly #stops: (() => void)[] = [];
   #acceptor: MqttAcceptor | null = null;
+  #recheckNumber = 0;
   #listeners: Listener[] = [];
   #ports: { tcp: number; tls: number } = { tcp: 0, tls: 0 };
 
@@ -47,8 +49,8 @@ export class Ingress implements ConnectionHandler, RunningService {
     this.board = new MemberBoard({ bus, member, service: services.ingress, ...config.shards });
     this.#telemetry = new IngressTelemetry(logger, () => this.#clients.size);
     const telemetry = this.#telemetry;
-    const warnOnce = outageLog(logger);
-    this.#log = new LogWriter({ bus, origin: member, partitions, ...config.log, onFailure: warnOnce });
+    const { onCommit, onFailure } = logMetrics(logger, partitions);
+    this.#log = new LogWriter({ bus, origin: member, partitions, ...config.log, onCommit, onFailure });
     this.#live = new LiveBus(bus, (count) => telemetry.dropped("nats-away", count));
     const sessionDirectory = new ShardDirectory({ bus, service: services.session });
     const csgDirectory = new ShardDirectory({ bus, service: services.csg });
@@ -56,6 +58,8 @@ export class Ingress implements ConnectionHandler, RunningService {
     const sessions = new ShardCaller({ bus, directory: sessionDirectory, subject: subjects.sessionOwner });
     const csg = new ShardCaller({ bus, directory: csgDirectory, subject: (shard, epoch) => subjects.actorOwner(services.csg, shard, epoch) });
     const fanOut = new FanOut(this.#live, telemetry);
+    gauge(metricNames.interests, null, () => this.#live.interests);
+    gauge(metricNames.subscriptions, null, () => this.#clients.subscriptions);
     const flush = (): Promise<void> => bus.flush();
     this.#clients = new ClientRegistry(sessions, fanOut, (client, will) => this.#publishes.publish(client, will, null));
     this.#link = new SessionLink({ member, bus, sessions, directory: sessionDirectory, clients: this.#clients, telemetry });
@@ -125,7 +129,7 @@ export class Ingress implements ConnectionHandler, RunningService {
     this.#ports = { tcp: await listen(config.mqtt.tcpPort, null), tls: await listen(config.mqtt.tlsPort, config.tls) };
     this.#stops.push(
       catalog.onChange(() => this.#catalogChanged()),
-      bus.onStatus((connected) => connected && this.#link.attachAll()),
+      bus.onStatus((connected) => connected && this.#recheck()),
       this.#watchPauses(),
     );
     this.board.setVersion("catalog", catalog.version);
@@ -152,12 +156,26 @@ export class Ingress implements ConnectionHandler, RunningService {
     this.board.setVersion("catalog", catalog.version);
   }
 
-  /** A process that stood still may have lost its clients to somebody else: it asks the owners. */
+  /**
+   * After an outage or a pause somebody else may hold its clients: nothing more is read from them
+   * until the owners have said which connections still count.
+   */
+  #recheck(): void {
+    const number = ++this.#recheckNumber;
+    const connections = this.#acceptor?.connections ?? new Set<MqttConnection>();
+    for (const connection of connections) connection.pauseReading();
+    this.#link.attachAll(() => {
+      if (number !== this.#recheckNumber) return;
+      for (const connection of connections) connection.resumeReading();
+    });
+  }
+
+  /** A process that stood still is as good as one that was away. */
   #watchPauses(): () => void {
     let last = performance.now();
     const timer = setInterval(() => {
       const now = performance.now();
-      if (now - last > this.#parts.config.shards.selfMs) this.#link.attachAll();
+      if (now - last > this.#parts.config.shards.selfMs) this.#recheck();
       last = now;
     }, PAUSE_CHECK_MS);
     return () => clearInterval(timer);
@@ -217,17 +235,4 @@ export class Ingress implements ConnectionHandler, RunningService {
 
 function clientOf(connection: MqttConnection): Client {
   return (connection.context as ConnectionContext).client!;
-}
-
-const OUTAGE_LOG_MS = 5_000;
-
-/** One line per outage, not one per try. */
-function outageLog(logger: Logger): (partition: number, reason: string) => void {
-  let loggedAtMs = Number.NEGATIVE_INFINITY;
-  return (partition, reason) => {
-    counter(metricNames.logCommits, { partition: String(partition), outcome: "failed" }).add(1);
-    if (performance.now() - loggedAtMs < OUTAGE_LOG_MS) return;
-    loggedAtMs = performance.now();
-    logger.warn({ partition, reason }, "the log does not take appends: they are retried");
-  };
 }

@@ -71,6 +71,10 @@ export class LiveBus {
     if (this.#bus.connected) setTimeout(() => this.#schedule(), 50).unref();
   }
 
+  get interests(): number {
+    return this.#interest.size;
+  }
+
   addInterest(subject: string, handler: (envelope: Buffer) => void): void {
     const known = this.#interest.get(subject);
     if (known) known.count++;

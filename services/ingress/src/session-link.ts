@@ -190,7 +190,7 @@ export class SessionLink {
   }
 
   /** Tells the owner of a shard every connection this ingress holds of it; those that lost are closed. */
-  attach(shard: number): void {
+  attach(shard: number, done: () => void = () => undefined): void {
     const connections = [];
     for (const client of this.#parts.clients.all()) {
       if (client.shard !== shard || client.closed || client.sequence === "") continue;
@@ -208,10 +208,10 @@ export class SessionLink {
     const list: AttachList = { ingress: this.#parts.member, connections };
     const options = { timeoutMs: ATTACH_TIMEOUT_MS, patienceMs: ATTACH_PATIENCE_MS };
     this.#parts.sessions.call(shard, encodeFrame(SessionVerb.attach, list), options, (error, bytes) => {
-      if (error) return;
-      const answer = decodeAnswer<AttachOutcome>(bytes);
-      if (!answer.ok) return;
-      for (const { connection } of answer.refused) this.#parts.clients.numbered(connection)?.connection.close(closeReasonOf("HAWSER_E_TAKEN_OVER"));
+      const answer = error ? null : decodeAnswer<AttachOutcome>(bytes);
+      const refused = answer?.ok ? answer.refused : [];
+      for (const { connection } of refused) this.#parts.clients.numbered(connection)?.connection.close(closeReasonOf("HAWSER_E_TAKEN_OVER"));
+      done();
     });
   }
 
@@ -226,9 +226,15 @@ export class SessionLink {
   }
 
   /** After an outage or a pause of this process: every shard it holds connections of. */
-  attachAll(): void {
+  attachAll(done: () => void): void {
     const shards = new Set<number>();
     for (const client of this.#parts.clients.all()) shards.add(client.shard);
-    for (const shard of shards) this.attach(shard);
+    let left = shards.size;
+    if (left === 0) return done();
+    for (const shard of shards) {
+      this.attach(shard, () => {
+        if (--left === 0) done();
+      });
+    }
   }
 }

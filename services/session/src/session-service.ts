@@ -114,6 +114,7 @@ export class SessionService {
       board.onChange(() => this.#membersChanged()),
       board.onDead((member: string) => this.#dead(member)),
       bus.onStatus((connected) => connected && this.#forEach((shard) => shard.reconnected())),
+      gauge(metricNames.actorsActive, { service: services.session }, () => this.#host.active),
       gauge(metricNames.inboxQueued, null, () => this.#sum((shard) => shard.parts.runner.inbox.size)),
       gauge(metricNames.sessions, { kind: "online" }, () => this.#sum((shard) => shard.online.size)),
       gauge(metricNames.sessions, { kind: "offline" }, () => this.#sum((shard) => shard.resting.size)),
