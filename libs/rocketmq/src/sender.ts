@@ -41,6 +41,8 @@ export interface SenderOptions<M extends OutgoingMessage> extends RocketMqEndpoi
   readonly parkMs?: number;
 }
 
+/** How long a proxy may still say that a topic is missing which has come back. */
+const PROXY_FORGETS_MS = 20_000;
 const CALL_TIMEOUT_MS = 10_000;
 /** The broker takes 4 MiB in all, with what it adds itself. */
 export const BATCH_MAX_BYTES = 3_670_016;
@@ -101,9 +103,15 @@ export class RocketMqSender<M extends OutgoingMessage = OutgoingMessage> {
     return [...this.#lanes.values()].filter((lane) => lane.parked).map((lane) => lane.topic);
   }
 
-  /** Makes room: messages of missing topics are refused now and not when their time is over. Not while RocketMQ is coming back. */
+  /**
+   * Makes room: messages of topics nobody here has seen are refused now and not when their time is
+   * over. Not while RocketMQ is coming back: a proxy that has just started knows no topic, and
+   * remembers that for 20 s.
+   */
   refuseParked(): void {
-    if (this.#awaySince !== 0 || Date.now() - this.#backSince < this.#host.parkMs) return;
+    const backForMs = Date.now() - this.#backSince;
+    const serves = this.#storedAt > this.#backSince && backForMs >= PROXY_FORGETS_MS;
+    if (this.#awaySince !== 0 || (!serves && backForMs < this.#host.parkMs)) return;
     for (const lane of this.#lanes.values()) lane.makeRoom();
   }
 
